@@ -1,0 +1,83 @@
+"""The step that defines the market, written once (docs/model.md, section 1).
+
+It has no randomness (the tape is an argument), no exponential and no branch: arithmetic and comparisons
+only, so Python floats, NumPy arrays and torch tensors all run it and give the same bits in float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from mmenv.market import Market
+from mmenv.tape import Flow
+
+
+class State(NamedTuple):
+    """Where a session stands before the maker quotes. Scalars, or arrays of shape (paths,).
+
+    Attributes:
+        step: n = 0 .. N; the time is n dt.
+        regime: z, index of the regime.
+        inventory: q [units].
+        cash: X [price].
+        mid: S [price].
+    """
+
+    step: Any
+    regime: Any
+    inventory: Any
+    cash: Any
+    mid: Any
+
+    @property
+    def wealth(self) -> Any:
+        """W = X + q S, marked to the mid [price]."""
+        return self.cash + self.inventory * self.mid
+
+
+class Quotes(NamedTuple):
+    """The maker's two quotes, as finite depths below and above the mid [price]."""
+
+    bid_depth: Any
+    ask_depth: Any
+
+
+class Fills(NamedTuple):
+    """Which quotes filled within a step; booleans."""
+
+    bid: Any
+    ask: Any
+
+
+def initial_state(market: Market) -> State:
+    """The start of a session: flat, without cash, in regime 0."""
+    return State(step=0, regime=0, inventory=0, cash=0.0, mid=market.initial_mid)
+
+
+def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[State, Fills]:
+    """Play one step (equations 1 to 4 of docs/model.md).
+
+    A side at the inventory limit is not quoted. Both sides may fill; fills happen at the mid before its move.
+
+    Args:
+        market: the market; only its inventory limit is used.
+        state: the state before the quotes.
+        quotes: finite depths [price].
+        flow: one row of a tape.
+
+    Returns:
+        The state after the move, and which quotes filled.
+    """
+    limit = market.max_inventory
+    bid = (flow.bid_reach > quotes.bid_depth) & (state.inventory < limit)
+    ask = (flow.ask_reach > quotes.ask_depth) & (state.inventory > -limit)
+    # `1 * bid` turns booleans into numbers in all three of Python, NumPy and torch.
+    bought, sold = 1 * bid, 1 * ask
+    moved = State(
+        step=state.step + 1,
+        regime=flow.regime,
+        inventory=state.inventory + bought - sold,
+        cash=state.cash - bought * (state.mid - quotes.bid_depth) + sold * (state.mid + quotes.ask_depth),
+        mid=state.mid + flow.mid_move,
+    )
+    return moved, Fills(bid, ask)

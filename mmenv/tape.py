@@ -1,0 +1,154 @@
+"""The tape: all that the outside world does in a session, drawn before anyone acts (docs/model.md, section 3).
+
+Nothing on the tape depends on the maker's quotes, so one tape can be played to any number of policies.
+Streams are keyed by (seed, block of 64 environments, episode) and whole blocks are always drawn: what
+environment i sees depends neither on how many environments run beside it nor on any other seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmenv import _validate
+from mmenv.market import Market
+
+# Both are part of the definition of the streams: changing one changes every episode of every seed.
+BLOCK = 64
+ROWS = 32
+
+
+class Flow(NamedTuple):
+    """One row of a tape: what the world does within a step. Scalars or arrays of shape (paths,).
+
+    Attributes:
+        mid_move: change of the mid [price].
+        bid_reach: how deep below the mid sellers reached [price]; our bid fills iff bid_reach > bid_depth.
+        ask_reach: how far above the mid buyers reached [price]; our ask fills iff ask_reach > ask_depth.
+        regime: the regime of the next step.
+    """
+
+    mid_move: Any
+    bid_reach: Any
+    ask_reach: Any
+    regime: Any = 0
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What the world does in whole sessions.
+
+    Attributes:
+        mid_move: changes of the mid, shape (steps, paths) [price].
+        bid_reach: how deep takers reached below the mid, shape (steps, paths) [price]; may be infinite.
+        ask_reach: how far takers reached above the mid, shape (steps, paths) [price]; may be infinite.
+        regime: the regime before each step and after the last, shape (steps + 1, paths), or None for one regime.
+
+    Raises:
+        ValueError: shapes differ, are not two-dimensional, or an entry is NaN.
+    """
+
+    mid_move: np.ndarray
+    bid_reach: np.ndarray
+    ask_reach: np.ndarray
+    regime: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.mid_move)
+        for name in ("mid_move", "bid_reach", "ask_reach"):
+            values = np.asarray(getattr(self, name), dtype=float)
+            if values.ndim != 2 or values.shape != shape:
+                raise ValueError(f"{name} must have shape (steps, paths) like mid_move {shape}, got {values.shape}")
+            if np.isnan(values).any():
+                raise ValueError(f"{name} must hold no NaN, got {int(np.isnan(values).sum())} of them")
+            object.__setattr__(self, name, values)
+        if not np.isfinite(self.mid_move).all():
+            raise ValueError("mid_move must be finite everywhere")
+        if self.regime is not None and np.shape(self.regime) != (shape[0] + 1, shape[1]):
+            raise ValueError(
+                f"regime must have shape (steps + 1, paths) = {(shape[0] + 1, shape[1])}, got {np.shape(self.regime)}"
+            )
+
+    @property
+    def steps(self) -> int:
+        """Number of steps in the sessions."""
+        return self.mid_move.shape[0]
+
+    @property
+    def paths(self) -> int:
+        """Number of sessions side by side."""
+        return self.mid_move.shape[1]
+
+    def flow(self, step: int) -> Flow:
+        """The row of step `step`, arrays of shape (paths,)."""
+        regime = 0 if self.regime is None else self.regime[step + 1]
+        return Flow(self.mid_move[step], self.bid_reach[step], self.ask_reach[step], regime)
+
+    def select(self, columns: Any) -> Tape:
+        """The tape of some of the sessions, chosen by slice or index array."""
+        regime = None if self.regime is None else self.regime[:, columns]
+        return Tape(self.mid_move[:, columns], self.bid_reach[:, columns], self.ask_reach[:, columns], regime)
+
+    @classmethod
+    def draw(cls, market: Market, paths: int, seed: int, episode: int = 0) -> Tape:
+        """Draw `paths` sessions of `market`.
+
+        Column i of (seed, episode) is what environment i of that seed sees in that episode, whatever `paths` is.
+
+        Args:
+            market: the market.
+            paths: number of sessions, >= 1.
+            seed: any integer >= 0.
+            episode: any integer >= 0.
+
+        Raises:
+            TypeError, ValueError: an argument is not an integer in its range.
+        """
+        paths = _validate.integer("paths", paths, at_least=1)
+        blocks = range(-(-paths // BLOCK))
+        chunks = list(draw_chunks(market, blocks, seed, episode))
+        mid_move, bid_reach, ask_reach = (
+            np.concatenate([chunk[part][:, :paths] for chunk in chunks]) for part in range(3)
+        )
+        return cls(mid_move, bid_reach, ask_reach)
+
+
+def draw_chunks(
+    market: Market, blocks: range, seed: int, episode: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Draw a session's rows for whole blocks of environments, at most `ROWS` rows at a time.
+
+    Yields:
+        (mid_move, bid_reach, ask_reach), each of shape (rows, 64 * len(blocks)); the rows add up to the session.
+
+    Raises:
+        TypeError, ValueError: seed or episode is not an integer >= 0.
+    """
+    seed = _validate.integer("seed", seed, at_least=0)
+    episode = _validate.integer("episode", episode, at_least=0)
+    generators = [
+        np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(block, episode))))
+        for block in blocks
+    ]
+    law = market.law
+    move_size = market.volatility * math.sqrt(market.dt)
+    normal = np.empty((len(blocks), min(ROWS, market.steps), BLOCK))
+    exponential = np.empty((len(blocks), 2, min(ROWS, market.steps), BLOCK))
+    for start in range(0, market.steps, ROWS):
+        rows = min(ROWS, market.steps - start)
+        if rows < normal.shape[1]:
+            normal = np.empty((len(blocks), rows, BLOCK))
+            exponential = np.empty((len(blocks), 2, rows, BLOCK))
+        for generator, moves, reaches in zip(generators, normal, exponential, strict=True):
+            generator.standard_normal(out=moves)
+            generator.standard_exponential(out=reaches)
+        by_row = exponential.transpose(1, 2, 0, 3)
+        yield (
+            (move_size * normal.transpose(1, 0, 2)).reshape(rows, -1),
+            np.ascontiguousarray(law.reach(by_row[0])).reshape(rows, -1),
+            np.ascontiguousarray(law.reach(by_row[1])).reshape(rows, -1),
+        )
