@@ -1,0 +1,1 @@
+"""Tests; a package, so that their helpers are imported as tests.something."""

@@ -1,0 +1,1 @@
+"""Slow proofs, marked `proof` and run by `make proof`."""
