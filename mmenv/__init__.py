@@ -1,5 +1,6 @@
 """mmenv: market-making environments with their exact optimum."""
 
+from mmenv import envs
 from mmenv.dynamics import Fills, Quotes, State, initial_state, step
 from mmenv.market import Market
 from mmenv.objectives import (
@@ -10,6 +11,12 @@ from mmenv.objectives import (
     RiskNeutral,
     objective_from_dict,
 )
+from mmenv.problem import Problem
 from mmenv.quotes import Policy, QuoteTable
+from mmenv.simulation import Paths, simulate
 from mmenv.solver import ExactEvaluation, Solution, evaluate_exactly, solve
 from mmenv.tape import Flow, Tape
+
+from mmenv.envs.registration import register as _register
+
+_register()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mmenv.market import Market
 from mmenv.tape import Flow
 
@@ -43,15 +45,30 @@ class Quotes(NamedTuple):
 
 
 class Fills(NamedTuple):
-    """Which quotes filled within a step; booleans."""
+    """What the quotes did within a step.
+
+    Attributes:
+        bid: whether the bid filled.
+        ask: whether the ask filled.
+        earned: the depths of the filled quotes, added up: the profit over the mid [price].
+    """
 
     bid: Any
     ask: Any
+    earned: Any
 
 
-def initial_state(market: Market) -> State:
-    """The start of a session: flat, without cash, in regime 0."""
-    return State(step=0, regime=0, inventory=0, cash=0.0, mid=market.initial_mid)
+def initial_state(market: Market, paths: int | None = None) -> State:
+    """The start of a session: flat, without cash, in regime 0.
+
+    Args:
+        market: the market.
+        paths: number of sessions side by side for arrays of shape (paths,), or None for Python numbers.
+    """
+    if paths is None:
+        return State(step=0, regime=0, inventory=0, cash=0.0, mid=market.initial_mid)
+    inventory, cash, mid = np.zeros(paths, dtype=np.int64), np.zeros(paths), np.full(paths, market.initial_mid)
+    return State(step=0, regime=0, inventory=inventory, cash=cash, mid=mid)
 
 
 def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[State, Fills]:
@@ -66,18 +83,20 @@ def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[Stat
         flow: one row of a tape.
 
     Returns:
-        The state after the move, and which quotes filled.
+        The state after the move, and what the quotes did.
     """
     limit = market.max_inventory
     bid = (flow.bid_reach > quotes.bid_depth) & (state.inventory < limit)
     ask = (flow.ask_reach > quotes.ask_depth) & (state.inventory > -limit)
     # `1 * bid` turns booleans into numbers in all three of Python, NumPy and torch.
     bought, sold = 1 * bid, 1 * ask
+    net = bought - sold
+    earned = bought * quotes.bid_depth + sold * quotes.ask_depth
     moved = State(
         step=state.step + 1,
         regime=flow.regime,
-        inventory=state.inventory + bought - sold,
-        cash=state.cash - bought * (state.mid - quotes.bid_depth) + sold * (state.mid + quotes.ask_depth),
+        inventory=state.inventory + net,
+        cash=state.cash + (earned - net * state.mid),
         mid=state.mid + flow.mid_move,
     )
-    return moved, Fills(bid, ask)
+    return moved, Fills(bid, ask, earned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ class Market:
         if self.max_depth <= self.min_depth:
             raise ValueError(f"max_depth must be > min_depth = {self.min_depth:g}, got {self.max_depth!r}")
 
-    @property
+    @cached_property
     def dt(self) -> float:
         """Length of a step, T / N [time]."""
         return self.horizon / self.steps
@@ -85,7 +86,7 @@ class Market:
         """Shape (steps, regimes, 2Q+1) of an array over all states in which quotes are made."""
         return self.steps, self.regimes, 2 * self.max_inventory + 1
 
-    @property
+    @cached_property
     def law(self) -> FillLaw:
         """The fill law of this market, with A dt and k filled in."""
         return FILL_LAWS[self.fill_law](self.arrival_rate * self.dt, self.depth_decay)

@@ -1,0 +1,19 @@
+"""The shells around the step: Gymnasium, Gymnasium's vector API, Stable-Baselines3 (loaded when asked for)."""
+
+from typing import TYPE_CHECKING, Any
+
+from mmenv.envs.single import MarketMakingEnv
+from mmenv.envs.vector import MarketMakingVectorEnv
+
+if TYPE_CHECKING:
+    from mmenv.envs.sb3 import MarketMakingVecEnv
+
+__all__ = ["MarketMakingEnv", "MarketMakingVecEnv", "MarketMakingVectorEnv"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MarketMakingVecEnv":
+        from mmenv.envs.sb3 import MarketMakingVecEnv
+
+        return MarketMakingVecEnv
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,124 @@
+"""Many sessions side by side: the core under both vector shells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmenv import _validate
+from mmenv.dynamics import Fills, Quotes, State, initial_state, step
+from mmenv.problem import Problem
+from mmenv.rewards import RewardParts
+from mmenv.tape import BLOCK, Flow, draw_chunks
+
+
+class Transition(NamedTuple):
+    """One step of a batch; arrays of shape (num_envs, ...)."""
+
+    observation: np.ndarray
+    reward: np.ndarray
+    done: bool
+    state: State
+    quotes: Quotes
+    fills: Fills
+    parts: RewardParts
+
+
+class Batch:
+    """Sessions that start and end together, each on its own column of the tape.
+
+    Args:
+        problem: the market, objective and reward form.
+        num_envs: number of sessions, >= 1.
+    """
+
+    def __init__(self, problem: Problem, num_envs: int) -> None:
+        self.problem = problem
+        self.num_envs = _validate.integer("num_envs", num_envs, at_least=1)
+        self.seed: int | None = None
+        self.episode = 0
+        self.state = initial_state(problem.market, self.num_envs)
+        self._flows: Iterator[Flow] = iter(())
+
+    def reset(self, seed: int | None = None) -> np.ndarray:
+        """Start a session: the first of `seed`, or the next one of the seed in use, drawn at random if there is none.
+
+        Returns:
+            Observations, shape (num_envs, entries), float32.
+        """
+        if seed is not None:
+            self.seed, self.episode = _validate.integer("seed", seed, at_least=0), 0
+        elif self.seed is None:
+            self.seed, self.episode = fresh_seed(), 0
+        else:
+            self.episode += 1
+        self.state = initial_state(self.problem.market, self.num_envs)
+        self._flows = self._draw()
+        return self.problem.codec.observe(0, self.state.regime, self.state.inventory)
+
+    def step(self, actions: np.ndarray) -> Transition:
+        """Quote and play one step.
+
+        Args:
+            actions: shape (num_envs, 2), bid first; values beyond [-1, 1] are clipped.
+
+        Raises:
+            ValueError: wrong shape, or a value that is not finite.
+            RuntimeError: the session is over or was never started.
+        """
+        problem = self.problem
+        actions = np.asarray(actions, dtype=np.float64)
+        if actions.shape != (self.num_envs, 2) or not np.isfinite(actions.sum()):
+            raise ValueError(f"actions must be finite and of shape {(self.num_envs, 2)}, got {actions!r}")
+        flow = next(self._flows, None)
+        if flow is None:
+            raise RuntimeError("the session is over: call reset() before step()")
+        depths = problem.codec.depths(actions.T)
+        quotes = Quotes(depths[0], depths[1])
+        before = self.state
+        self.state, fills = step(problem.market, before, quotes, flow)
+        parts = problem.rewards.parts(before, self.state, fills, flow.mid_move)
+        reward = problem.rewards.reward(before, quotes, self.state, parts)
+        observation = problem.codec.observe(self.state.step, self.state.regime, self.state.inventory)
+        done = self.state.step == problem.market.steps
+        return Transition(observation, reward, done, self.state, quotes, fills, parts)
+
+    def _draw(self) -> Iterator[Flow]:
+        assert self.seed is not None
+        blocks = range(-(-self.num_envs // BLOCK))
+        for chunk in draw_chunks(self.problem.market, blocks, self.seed, self.episode):
+            for rows in zip(*chunk, strict=True):
+                yield Flow(*(row[: self.num_envs] for row in rows))
+
+
+def fresh_seed() -> int:
+    """A seed drawn from the operating system's entropy."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+
+
+def step_info(problem: Problem, transition: Transition) -> dict[str, Any]:
+    """The `info` of a step, arrays of shape (num_envs,): state, quotes, fills and the reward's parts."""
+    state, quotes, fills, parts = transition.state, transition.quotes, transition.fills, transition.parts
+    return {
+        **state_info(problem, state),
+        "bid_depth": quotes.bid_depth,
+        "ask_depth": quotes.ask_depth,
+        "bid_fill": fills.bid,
+        "ask_fill": fills.ask,
+        "spread_earned": parts.spread_earned,
+        "inventory_profit": parts.inventory_profit,
+        "penalty": parts.penalty,
+    }
+
+
+def state_info(problem: Problem, state: State) -> dict[str, Any]:
+    """The `info` of a state: time, mid, inventory, cash and wealth."""
+    return {
+        "time": state.step * problem.market.dt,
+        "mid": state.mid,
+        "inventory": state.inventory,
+        "cash": state.cash,
+        "wealth": state.wealth,
+    }

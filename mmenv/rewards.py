@@ -1,0 +1,117 @@
+"""The reward forms: what an environment pays for a step (docs/model.md, section 4).
+
+- `realised`: what the market paid. For CARA, the increment of the utility of wealth.
+- `expected`: the expectation of the realised reward over fills and move, given state and quotes; additive
+  objectives only. Same objective, same optimum, far less noise.
+- `surrogate`: the local mean-variance form for CARA, which has no additive expectation. Its own optimum is
+  close to, but not the same as, the true one; agents are graded on the true certainty equivalent.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmenv import _validate
+from mmenv.dynamics import Fills, Quotes, State
+from mmenv.market import Market
+from mmenv.objectives import Objective
+
+REWARD_FORMS = ("realised", "expected", "surrogate")
+
+
+class RewardParts(NamedTuple):
+    """What a step really paid, part by part; scalars or arrays of shape (paths,) [price].
+
+    Attributes:
+        spread_earned: depths of the filled quotes.
+        inventory_profit: inventory after the fills times the move of the mid.
+        penalty: phi(q') dt, and the terminal penalty with the last step.
+    """
+
+    spread_earned: Any
+    inventory_profit: Any
+    penalty: Any
+
+
+class Rewards:
+    """The rewards of an objective in a market, in one form.
+
+    Args:
+        market: the market.
+        objective: the objective that the rewards add up to.
+        form: "realised", "expected" or "surrogate".
+
+    Raises:
+        ValueError: unknown form, or a form that the objective does not have.
+    """
+
+    def __init__(self, market: Market, objective: Objective, form: str) -> None:
+        _validate.choice("reward", form, REWARD_FORMS)
+        cara = objective.risk_aversion > 0
+        if form == ("expected" if cara else "surrogate"):
+            allowed = "'realised' or 'surrogate'" if cara else "'realised' or 'expected'"
+            raise ValueError(f"reward must be {allowed} for the objective {objective.name!r}, got {form!r}")
+        self.market = market
+        self.objective = objective
+        self.form = form
+        q = market.inventories
+        self.running = objective.running_penalty(q) * market.dt
+        self.final = self.running + objective.terminal_penalty(q)
+
+    @cached_property
+    def _scalars(self) -> tuple[list[float], list[float]]:
+        return self.running.tolist(), self.final.tolist()
+
+    def parts(self, before: State, after: State, fills: Fills, mid_move: Any) -> RewardParts:
+        """What a step paid, for scalars or arrays; `before.step` is a scalar."""
+        last = before.step == self.market.steps - 1
+        tables = self._scalars if isinstance(after.inventory, int) else (self.running, self.final)
+        penalty = tables[last][after.inventory + self.market.max_inventory]
+        return RewardParts(fills.earned, after.inventory * mid_move, penalty)
+
+    def reward(self, before: State, quotes: Quotes, after: State, parts: RewardParts) -> Any:
+        """The reward of a step in this form; a float, or an array of shape (paths,) [price]."""
+        if self.form != "realised":
+            return self.expected(before.step, before.inventory, quotes)
+        gamma = self.objective.risk_aversion
+        if gamma == 0:
+            return parts.spread_earned + parts.inventory_profit - parts.penalty
+        paid = parts.spread_earned + parts.inventory_profit - parts.penalty
+        return -np.exp(-gamma * before.wealth) * np.expm1(-gamma * paid) / gamma
+
+    def expected(self, step: int, inventory: Any, quotes: Quotes) -> Any:
+        """The `expected` or `surrogate` reward of quoting in a state (equations 9 and 10 of docs/model.md).
+
+        Args:
+            step: n.
+            inventory: q, scalar or array [units].
+            quotes: depths, scalars or arrays of one shape [price].
+
+        Returns:
+            Same shape as `inventory` [price].
+        """
+        gamma, limit = self.objective.risk_aversion, self.market.max_inventory
+        law = self.market.law
+        bid = law.probability(quotes.bid_depth) * (np.asarray(inventory) < limit)
+        ask = law.probability(quotes.ask_depth) * (np.asarray(inventory) > -limit)
+        bid_only, ask_only = bid * (1 - ask), ask * (1 - bid)
+        charge = self._charges[int(step == self.market.steps - 1)]
+        at = np.asarray(inventory) + limit + 1
+        change = bid_only * (charge[at + 1] - charge[at]) + ask_only * (charge[at - 1] - charge[at])
+        earned = bid * _utility(quotes.bid_depth, gamma) + ask * _utility(quotes.ask_depth, gamma)
+        return earned - charge[at] - change
+
+    @cached_property
+    def _charges(self) -> np.ndarray:
+        """Charges per step for ending it at q = -Q-1 .. Q+1, in a step and in the last one, shape (2, 2Q+3)."""
+        risk = self.objective.risk_aversion * (self.market.volatility * self.market.inventories) ** 2 / 2
+        charges = np.stack([self.running, self.final]) + risk * self.market.dt
+        return np.pad(charges, ((0, 0), (1, 1)), mode="edge")
+
+
+def _utility(earned: Any, gamma: float) -> Any:
+    """CARA utility of a profit, (1 - exp(-gamma x)) / gamma, or x at gamma = 0."""
+    return earned if gamma == 0 else -np.expm1(-gamma * np.asarray(earned)) / gamma

@@ -1,0 +1,124 @@
+"""The only codec between arrays and the boxes of observations and actions (docs/model.md, section 7).
+
+Observations are functions of (n, z, q) only, so that any agent can be graded exactly. They are in the
+market's own units: inventories are measured by the natural scale on which diffusion and penalty balance,
+times by how long the market needs to relax over that scale.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from scipy.optimize import brentq
+
+from mmenv.market import Market
+from mmenv.objectives import Objective
+
+
+def trading_rate(market: Market) -> float:
+    """Fills per side and unit time at the depth 1/k that earns most, at most one a step [1 / time]."""
+    return min(market.arrival_rate / math.e, 1 / market.dt)
+
+
+def inventory_scale(market: Market, objective: Objective) -> float:
+    """The natural scale of inventory, L [units], 1 <= L <= Q.
+
+    Unguided fills spread inventory like a diffusion; the penalty pulls it back. The two balance where
+    k psi(L) L^2 = trading rate, psi(q) = phi(q) + gamma sigma^2 q^2 / 2. Without a penalty, L is how far
+    inventory spreads within the session.
+    """
+    rate = trading_rate(market)
+    spread = min(max(math.sqrt(2 * rate * market.horizon), 1.0), float(market.max_inventory))
+
+    def imbalance(scale: float) -> float:
+        risk = objective.risk_aversion * (market.volatility * scale) ** 2 / 2
+        return market.depth_decay * (float(objective.running_penalty(scale)) + risk) * scale**2 - rate
+
+    if imbalance(1.0) >= 0:
+        return 1.0
+    if imbalance(spread) <= 0:
+        return spread
+    return float(brentq(imbalance, 1.0, spread))
+
+
+def relaxation_time(market: Market, objective: Objective) -> float:
+    """How long unguided fills need to cross the natural scale: L^2 / (2 trading rate), within [dt, T] [time]."""
+    rate = trading_rate(market)
+    if rate == 0:
+        return market.horizon
+    time = inventory_scale(market, objective) ** 2 / (2 * rate)
+    return min(max(time, market.dt), market.horizon)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The boxes of a market and objective, and the maps into and out of them.
+
+    Observation (float32), for a state (n, z, q) with time left t = T - n dt:
+
+    | entry | meaning | range |
+    |---|---|---|
+    | 0 | q / L, inventory in natural scales | [-Q/L, Q/L] |
+    | 1 | 2 t/T - 1, time left | [-1, 1] |
+    | 2 | 2 exp(-t/tau) - 1, nearness of the end in relaxation times | [-1, 1] |
+
+    Action (float32): two numbers in [-1, 1], mapped affinely to the box of depths; bid first.
+    """
+
+    market: Market
+    objective: Objective
+
+    @cached_property
+    def observations(self) -> np.ndarray:
+        """The observation of every state, shape (steps + 1, regimes, 2Q+1, entries), float32."""
+        market = self.market
+        left = market.horizon - np.arange(market.steps + 1) * market.dt
+        tau = relaxation_time(market, self.objective)
+        shape = (market.steps + 1, market.regimes, 2 * market.max_inventory + 1)
+        entries = (
+            market.inventories / inventory_scale(market, self.objective),
+            (2 * left / market.horizon - 1)[:, None, None],
+            (2 * np.exp(-left / tau) - 1)[:, None, None],
+        )
+        table = np.stack([np.broadcast_to(entry, shape) for entry in entries], axis=-1).astype(np.float32)
+        table.flags.writeable = False
+        return table
+
+    @cached_property
+    def observation_space(self) -> Box:
+        """The box of observations."""
+        high = np.ones(self.observations.shape[-1], dtype=np.float32)
+        high[0] = self.observations[..., 0].max()
+        return Box(-high, high, dtype=np.float32)
+
+    @cached_property
+    def action_space(self) -> Box:
+        """The box of actions, [-1, 1]^2."""
+        return Box(-1.0, 1.0, (2,), dtype=np.float32)
+
+    @cached_property
+    def centre(self) -> float:
+        """The depth that action 0 quotes [price]."""
+        return (self.market.min_depth + self.market.max_depth) / 2
+
+    @cached_property
+    def half_width(self) -> float:
+        """The depth that one unit of action adds [price]."""
+        return (self.market.max_depth - self.market.min_depth) / 2
+
+    def observe(self, step: int, regime: Any, inventory: Any) -> np.ndarray:
+        """A fresh observation, shape (..., entries) for inventories of shape (...), float32."""
+        return self.observations[step, regime, inventory + self.market.max_inventory].copy()
+
+    def depths(self, actions: np.ndarray) -> np.ndarray:
+        """Actions to depths [price], same shape, float64; actions beyond the box are clipped to it."""
+        return self.centre + self.half_width * np.clip(np.asarray(actions, dtype=np.float64), -1.0, 1.0)
+
+    def actions(self, depths: np.ndarray) -> np.ndarray:
+        """Depths [price] to actions, same shape, float64; depths beyond the box are clipped to it."""
+        return np.clip((np.asarray(depths, dtype=np.float64) - self.centre) / self.half_width, -1.0, 1.0)
