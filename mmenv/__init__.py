@@ -1,6 +1,6 @@
 """mmenv: market-making environments with their exact optimum."""
 
-from mmenv import envs
+from mmenv import closed_forms, envs
 from mmenv.dynamics import Fills, Quotes, State, initial_state, step
 from mmenv.market import Market
 from mmenv.objectives import (
