@@ -92,11 +92,6 @@ def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[Stat
     bought, sold = 1 * bid, 1 * ask
     net = bought - sold
     earned = bought * quotes.bid_depth + sold * quotes.ask_depth
-    moved = State(
-        step=state.step + 1,
-        regime=flow.regime,
-        inventory=state.inventory + net,
-        cash=state.cash + (earned - net * state.mid),
-        mid=state.mid + flow.mid_move,
-    )
-    return moved, Fills(bid, ask, earned)
+    inventory = state.inventory + net
+    cash = state.cash + (earned - net * state.mid)
+    return State(state.step + 1, flow.regime, inventory, cash, state.mid + flow.mid_move), Fills(bid, ask, earned)

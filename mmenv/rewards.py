@@ -60,17 +60,15 @@ class Rewards:
         q = market.inventories
         self.running = objective.running_penalty(q) * market.dt
         self.final = self.running + objective.terminal_penalty(q)
+        self._arrays = self.running, self.final
+        self._scalars = self.running.tolist(), self.final.tolist()
 
-    @cached_property
-    def _scalars(self) -> tuple[list[float], list[float]]:
-        return self.running.tolist(), self.final.tolist()
-
-    def parts(self, before: State, after: State, fills: Fills, mid_move: Any) -> RewardParts:
-        """What a step paid, for scalars or arrays; `before.step` is a scalar."""
-        last = before.step == self.market.steps - 1
-        tables = self._scalars if isinstance(after.inventory, int) else (self.running, self.final)
-        penalty = tables[last][after.inventory + self.market.max_inventory]
-        return RewardParts(fills.earned, after.inventory * mid_move, penalty)
+    def parts(self, after: State, fills: Fills, mid_move: Any) -> RewardParts:
+        """What a step paid, for scalars or arrays; `after.step` is a scalar."""
+        inventory, market = after.inventory, self.market
+        tables = self._scalars if isinstance(inventory, int) else self._arrays
+        penalty = tables[after.step == market.steps][inventory + market.max_inventory]
+        return RewardParts(fills.earned, inventory * mid_move, penalty)
 
     def reward(self, before: State, quotes: Quotes, after: State, parts: RewardParts) -> Any:
         """The reward of a step in this form; a float, or an array of shape (paths,) [price]."""

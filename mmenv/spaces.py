@@ -113,11 +113,18 @@ class Codec:
 
     def observe(self, step: int, regime: Any, inventory: Any) -> np.ndarray:
         """A fresh observation, shape (..., entries) for inventories of shape (...), float32."""
-        return self.observations[step, regime, inventory + self.market.max_inventory].copy()
+        rows = self.observations[step]
+        at = regime * rows.shape[1] + (inventory + self.market.max_inventory)
+        return rows.reshape(-1, rows.shape[-1]).take(at, axis=0)
 
     def depths(self, actions: np.ndarray) -> np.ndarray:
         """Actions to depths [price], same shape, float64; actions beyond the box are clipped to it."""
-        return self.centre + self.half_width * np.clip(np.asarray(actions, dtype=np.float64), -1.0, 1.0)
+        depths = np.array(actions, dtype=np.float64, order="C")
+        np.maximum(depths, -1.0, out=depths)
+        np.minimum(depths, 1.0, out=depths)
+        depths *= self.half_width
+        depths += self.centre
+        return depths
 
     def actions(self, depths: np.ndarray) -> np.ndarray:
         """Depths [price] to actions, same shape, float64; depths beyond the box are clipped to it."""

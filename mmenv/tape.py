@@ -19,7 +19,7 @@ from mmenv.market import Market
 
 # Both are part of the definition of the streams: changing one changes every episode of every seed.
 BLOCK = 64
-ROWS = 32
+ROWS = 16
 
 
 class Flow(NamedTuple):
@@ -146,9 +146,8 @@ def draw_chunks(
         for generator, moves, reaches in zip(generators, normal, exponential, strict=True):
             generator.standard_normal(out=moves)
             generator.standard_exponential(out=reaches)
-        by_row = exponential.transpose(1, 2, 0, 3)
-        yield (
-            (move_size * normal.transpose(1, 0, 2)).reshape(rows, -1),
-            np.ascontiguousarray(law.reach(by_row[0])).reshape(rows, -1),
-            np.ascontiguousarray(law.reach(by_row[1])).reshape(rows, -1),
-        )
+        # from blocks of rows to rows of blocks, in one pass each
+        mid_move = np.empty((rows, len(blocks), BLOCK))
+        np.multiply(normal.transpose(1, 0, 2), move_size, out=mid_move)
+        reach = law.reach(np.ascontiguousarray(exponential.transpose(1, 2, 0, 3)))
+        yield mid_move.reshape(rows, -1), reach[0].reshape(rows, -1), reach[1].reshape(rows, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,15 +16,12 @@ from mmenv.tape import BLOCK, Flow, draw_chunks
 
 
 class Transition(NamedTuple):
-    """One step of a batch; arrays of shape (num_envs, ...)."""
+    """One step of a batch; arrays of shape (num_envs, ...), the info's time a scalar."""
 
     observation: np.ndarray
     reward: np.ndarray
     done: bool
-    state: State
-    quotes: Quotes
-    fills: Fills
-    parts: RewardParts
+    outcome: tuple[State, Quotes, Fills, RewardParts]
 
 
 class Batch:
@@ -69,21 +67,20 @@ class Batch:
             RuntimeError: the session is over or was never started.
         """
         problem = self.problem
-        actions = np.asarray(actions, dtype=np.float64)
-        if actions.shape != (self.num_envs, 2) or not np.isfinite(actions.sum()):
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs, 2) or not math.isfinite(actions.sum()):
             raise ValueError(f"actions must be finite and of shape {(self.num_envs, 2)}, got {actions!r}")
         flow = next(self._flows, None)
         if flow is None:
             raise RuntimeError("the session is over: call reset() before step()")
-        depths = problem.codec.depths(actions.T)
-        quotes = Quotes(depths[0], depths[1])
+        quotes = Quotes(*problem.codec.depths(actions.T))
         before = self.state
         self.state, fills = step(problem.market, before, quotes, flow)
-        parts = problem.rewards.parts(before, self.state, fills, flow.mid_move)
+        parts = problem.rewards.parts(self.state, fills, flow.mid_move)
         reward = problem.rewards.reward(before, quotes, self.state, parts)
         observation = problem.codec.observe(self.state.step, self.state.regime, self.state.inventory)
         done = self.state.step == problem.market.steps
-        return Transition(observation, reward, done, self.state, quotes, fills, parts)
+        return Transition(observation, reward, done, (self.state, quotes, fills, parts))
 
     def _draw(self) -> Iterator[Flow]:
         assert self.seed is not None
@@ -98,27 +95,28 @@ def fresh_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
 
 
-def step_info(problem: Problem, transition: Transition) -> dict[str, Any]:
-    """The `info` of a step, arrays of shape (num_envs,): state, quotes, fills and the reward's parts."""
-    state, quotes, fills, parts = transition.state, transition.quotes, transition.fills, transition.parts
+def step_info(problem: Problem, state: State, quotes: Quotes, fills: Fills, parts: RewardParts) -> dict[str, Any]:
+    """The `info` of a step: state, quotes, fills and the reward's parts; arrays (num_envs,), the time a scalar."""
+    spread_earned, inventory_profit, penalty = parts
     return {
         **state_info(problem, state),
         "bid_depth": quotes.bid_depth,
         "ask_depth": quotes.ask_depth,
         "bid_fill": fills.bid,
         "ask_fill": fills.ask,
-        "spread_earned": parts.spread_earned,
-        "inventory_profit": parts.inventory_profit,
-        "penalty": parts.penalty,
+        "spread_earned": spread_earned,
+        "inventory_profit": inventory_profit,
+        "penalty": penalty,
     }
 
 
 def state_info(problem: Problem, state: State) -> dict[str, Any]:
-    """The `info` of a state: time, mid, inventory, cash and wealth."""
+    """The `info` of a reset: time, mid, inventory, cash and wealth."""
+    step, _, inventory, cash, mid = state
     return {
-        "time": state.step * problem.market.dt,
-        "mid": state.mid,
-        "inventory": state.inventory,
-        "cash": state.cash,
-        "wealth": state.wealth,
+        "time": step * problem.market.dt,
+        "mid": mid,
+        "inventory": inventory,
+        "cash": cash,
+        "wealth": cash + inventory * mid,
     }

@@ -87,7 +87,7 @@ class MarketMakingVecEnv(VecEnv):
         self._returns += transition.reward
         observation = transition.observation
         told = self._step_info or transition.done
-        infos = self._infos(step_info(self.problem, transition)) if told else self._empty()
+        infos = self._infos(step_info(self.problem, *transition.outcome)) if told else self._empty()
         if transition.done:
             seconds = round(time.perf_counter() - self._started, 6)
             for info, last, total in zip(infos, observation, self._returns.tolist(), strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from mmenv import _validate
 from mmenv.dynamics import Quotes, initial_state, step
-from mmenv.envs.batch import Transition, fresh_seed, state_info, step_info
+from mmenv.envs.batch import fresh_seed, state_info, step_info
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.problem import Problem
@@ -81,6 +82,8 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.index = _validate.integer("index", index, at_least=0)
         self.observation_space = self.problem.codec.observation_space
         self.action_space = self.problem.codec.action_space
+        self._observations = self.problem.codec.observations
+        self._centre, self._half_width = self.problem.codec.centre, self.problem.codec.half_width
         self._seed: int | None = None
         self._episode = 0
         self._state = initial_state(self.problem.market)
@@ -126,12 +129,14 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             raise RuntimeError("the session is over or was never started: call reset() before step()")
         flow = self._flows.pop()
         state, fills = step(problem.market, before, quotes, flow)
-        parts = problem.rewards.parts(before, state, fills, flow.mid_move)
+        parts = problem.rewards.parts(state, fills, flow.mid_move)
         reward = float(problem.rewards.reward(before, quotes, state, parts))
-        observation = problem.codec.observe(state.step, state.regime, state.inventory)
+        observation = self._observations[
+            state.step, state.regime, state.inventory + problem.market.max_inventory
+        ].copy()
         done = state.step == problem.market.steps
         self._state = state
-        info = step_info(problem, Transition(observation, reward, done, state, quotes, fills, parts))
+        info = step_info(problem, state, quotes, fills, parts)
         if self.render_mode is not None:
             self._history.append(info)
         return observation, reward, done, False, info
@@ -150,16 +155,16 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         return render.RENDERERS[self.render_mode](self.problem, self._history)
 
     def _quotes(self, action: np.ndarray) -> Quotes:
-        codec = self.problem.codec
         try:
-            bid, ask = np.asarray(action, dtype=np.float64).tolist()
-            if not (-np.inf < bid < np.inf and -np.inf < ask < np.inf):
+            bid, ask = action.tolist() if isinstance(action, np.ndarray) else map(float, action)
+            if not math.isfinite(bid + ask):
                 raise ValueError
         except (TypeError, ValueError):
             raise ValueError(f"action must be two finite numbers (bid, ask), got {action!r}") from None
+        centre, half_width = self._centre, self._half_width
         return Quotes(
-            codec.centre + codec.half_width * min(max(bid, -1.0), 1.0),
-            codec.centre + codec.half_width * min(max(ask, -1.0), 1.0),
+            centre + half_width * (-1.0 if bid < -1.0 else 1.0 if bid > 1.0 else bid),
+            centre + half_width * (-1.0 if ask < -1.0 else 1.0 if ask > 1.0 else ask),
         )
 
     def _draw(self, seed: int) -> list[Flow]:

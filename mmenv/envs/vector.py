@@ -98,7 +98,7 @@ class MarketMakingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             observation, info = self.reset()
             return observation, np.zeros(self.num_envs), never, never.copy(), info
         transition = self._batch.step(actions)
-        observation, info = transition.observation, self._info(step_info(self.problem, transition))
+        observation, info = transition.observation, self._info(step_info(self.problem, *transition.outcome))
         terminated = np.full(self.num_envs, transition.done)
         if transition.done and self.autoreset_mode == AutoresetMode.SAME_STEP:
             final = np.empty(self.num_envs, dtype=object)
@@ -113,8 +113,7 @@ class MarketMakingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _info(self, values: dict[str, Any]) -> dict[str, Any]:
         """Arrays for every session, with the masks that Gymnasium's vector wrappers look for."""
         everywhere = np.ones(self.num_envs, dtype=bool)
-        info: dict[str, Any] = {}
-        for name, value in values.items():
-            info[name] = np.full(self.num_envs, value) if np.ndim(value) == 0 else value
-            info[f"_{name}"] = everywhere
+        info = {**values, "time": np.full(self.num_envs, values["time"])}
+        for name in values:
+            info["_" + name] = everywhere
         return info
