@@ -1,0 +1,104 @@
+"""The straight line that skill is measured from: quotes linear in inventory, and the best of them.
+
+A linear skew quotes half_spread + skew q below the mid and half_spread - skew q above it (equation 36 of
+docs/model.md), so a positive skew sells inventory off. It is two numbers, which makes it the natural zero of
+a scale of skill; the best two are found here by a search over exact evaluations.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mmenv.fitting import climb, objectives_of
+from mmenv.market import Market
+from mmenv.objectives import Objective
+from mmenv.quotes import QuoteTable, quote_table
+
+# The net of lines that the search starts from, and how many of its points it climbs from.
+SKEWS = 12
+LEVELS_INSIDE = 16
+LEVELS_OUTSIDE = 6
+STARTS = 3
+
+
+class LinearSkewFit(NamedTuple):
+    """The best linear skew: its two numbers [price, price / unit] and the objective it reaches [price]."""
+
+    half_spread: float
+    skew: float
+    objective: float
+
+
+def linear_skew_table(market: Market, half_spread: float, skew: float) -> QuoteTable:
+    """The quotes of a linear skew in every state, unclipped (equation 36 of docs/model.md).
+
+    Args:
+        market: the market; its box of depths is ignored.
+        half_spread: depth of both quotes at q = 0 [price].
+        skew: what a unit of inventory adds to the bid depth and takes from the ask depth [price / unit].
+    """
+    bid, ask = (np.broadcast_to(half_spread + sign * skew * market.inventories, market.grid_shape) for sign in (1, -1))
+    return quote_table(bid, ask)
+
+
+def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
+    """The linear skew that maximises an objective, once its quotes are clipped to the market's box of depths.
+
+    A net over all lines that differ within the box finds where to look; stars of candidates around its best
+    points, turned and rescaled from round to round, then climb to the top: the objective has kinks where a
+    quote meets the box or fills with certainty, so no derivative is used. Deterministic.
+
+    Args:
+        market: the market.
+        objective: the objective.
+
+    Raises:
+        ValueError: a penalty of the objective overflows in this market.
+    """
+    objective.check(market)
+
+    def objectives(lines: np.ndarray) -> np.ndarray:
+        return _clipped_objectives(market, objective, lines)
+
+    net, spacing = _net(market)
+    values = objectives(net)
+    first = np.argsort(-values, kind="stable")[:STARTS]
+    tops = [climb(objectives, net[i], values[i], spacing[i]) for i in first]
+    (half_spread, skew), value = max(tops, key=lambda top: top[1])
+    return LinearSkewFit(float(half_spread), float(skew), float(value))
+
+
+def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:
+    """Lines (half_spread, skew) spread over all that matter, and the spacing around each; shapes (lines, 2).
+
+    A skew beyond the width of the box takes a quote from end to end within a unit of inventory; a half-spread
+    further from the box than skew * Q leaves every quote clipped.
+    """
+    low, high, limit = market.min_depth, market.max_depth, market.max_inventory
+    width = high - low
+    steep = np.geomspace(width / (64 * limit), 2 * width, SKEWS)
+    ratio = steep[1] / steep[0]
+    points, spacings = [], []
+    for skew in np.concatenate([-steep[::-3], [0.0], steep]):
+        inside = np.linspace(low, high, LEVELS_INSIDE)
+        reach = abs(skew) * limit
+        beyond = reach * np.linspace(0, 1, LEVELS_OUTSIDE + 1)[1:] ** 2 if reach > 0 else np.empty(0)
+        for half_spread, gap in (
+            *((level, width / (LEVELS_INSIDE - 1)) for level in inside),
+            *((high + step, max(2 * step / LEVELS_OUTSIDE, width / LEVELS_INSIDE)) for step in beyond),
+            *((low - step, max(2 * step / LEVELS_OUTSIDE, width / LEVELS_INSIDE)) for step in beyond),
+        ):
+            points.append((half_spread, skew))
+            spacings.append((gap, max(abs(skew) * (ratio - 1), steep[0])))
+    return np.array(points), np.array(spacings)
+
+
+def _clipped_objectives(market: Market, objective: Objective, lines: np.ndarray) -> np.ndarray:
+    """The objective of lines (half_spread, skew), clipped to the box; shape (lines, 2) to (lines,)."""
+    half_spread, skew = lines[:, 0, None, None], lines[:, 1, None, None]
+    lean = skew * market.inventories
+    bid, ask = (np.clip(half_spread + side, market.min_depth, market.max_depth) for side in (lean, -lean))
+    shape = (market.steps, *bid.shape)
+    return objectives_of(market, objective, np.broadcast_to(bid, shape), np.broadcast_to(ask, shape))
