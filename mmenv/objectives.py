@@ -24,7 +24,6 @@ from numpy.typing import ArrayLike
 from mmenv import _validate
 from mmenv.market import Market
 
-
 # Beyond this, the moments of profit (squares of the penalty's size) no longer fit a float.
 LARGEST_PENALTY = 1e100
 
@@ -169,7 +168,7 @@ def objective_from_dict(values: Mapping[str, Any]) -> Objective:
         raise TypeError(f'an objective must be a mapping with a "name" among {", ".join(OBJECTIVES)}, got {values!r}')
     kind = OBJECTIVES[_validate.choice("objective name", values["name"], OBJECTIVES)]
     arguments = {key: value for key, value in values.items() if key != "name"}
-    known = [field.name for field in fields(kind)]
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for key in arguments:
         if key not in known:
             raise TypeError(

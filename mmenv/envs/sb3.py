@@ -107,14 +107,14 @@ class MarketMakingVecEnv(VecEnv):
     def close(self) -> None:
         """Nothing to release."""
 
-    def _indices(self, indices: None | int | Iterable[int]) -> list[int]:
+    def _indices(self, indices: int | Iterable[int] | None) -> list[int]:
         return list(self._get_indices(indices))
 
-    def get_attr(self, attr_name: str, indices: None | int | Iterable[int] = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
         """The attribute of the batch, once per selected session."""
         return [getattr(self, attr_name) for _ in self._indices(indices)]
 
-    def set_attr(self, attr_name: str, value: Any, indices: None | int | Iterable[int] = None) -> None:
+    def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
         """Refused: sessions of a batch share their problem, which is frozen.
 
         Raises:
@@ -123,7 +123,7 @@ class MarketMakingVecEnv(VecEnv):
         raise AttributeError(f"{attr_name} cannot be set: sessions share one frozen problem; make a new environment")
 
     def env_method(
-        self, method_name: str, *args: Any, indices: None | int | Iterable[int] = None, **kwargs: Any
+        self, method_name: str, *args: Any, indices: int | Iterable[int] | None = None, **kwargs: Any
     ) -> list[Any]:
         """Refused: the sessions of a batch are columns of arrays, not objects with methods.
 
@@ -132,6 +132,6 @@ class MarketMakingVecEnv(VecEnv):
         """
         raise AttributeError(f"{method_name} cannot be called: sessions are columns of arrays, not objects")
 
-    def env_is_wrapped(self, wrapper_class: type, indices: None | int | Iterable[int] = None) -> list[bool]:
+    def env_is_wrapped(self, wrapper_class: type, indices: int | Iterable[int] | None = None) -> list[bool]:
         """False for every selected session: nothing wraps a column."""
         return [False for _ in self._indices(indices)]

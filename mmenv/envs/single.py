@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -64,7 +64,7 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         ValueError: a value out of its range; the message names field, value and range.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 20}
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 20}
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             self._history.append(info)
         return observation, reward, done, False, info
 
-    def render(self) -> str | np.ndarray | None:  # type: ignore[override]
+    def render(self) -> str | np.ndarray | None:
         """The session so far: a line of text ("ansi") or a picture ("rgb_array", uint8, shape (height, width, 3)).
 
         Raises:
