@@ -6,11 +6,12 @@ A risk-neutral objective is the case gamma = 0 of the exponential utility, so th
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_expit
 
 from mmenv.fills import FillLaw
 from mmenv.market import Market
@@ -18,8 +19,9 @@ from mmenv.objectives import Objective
 from mmenv.quotes import Policy, QuoteTable, as_quote_table, quote_table
 
 RESPONSE_ROUNDS = 200
-RESPONSE_TOLERANCE = 1e-13
-SCAN_POINTS = 513
+RESPONSE_TOLERANCE = 1e-13  # of a depth, relative to 1/k + |depth|
+SCAN_POINTS = 257
+SCAN_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,29 @@ def evaluate_exactly(market: Market, objective: Objective, quotes: QuoteTable | 
     )
 
 
+def action_values(solution: Solution, quotes: QuoteTable | Policy) -> np.ndarray:
+    """Q*(n, z, q): the value of quoting from a table now and optimally ever after.
+
+    It is at most `solution.value[:-1]`; the shortfall is what the quotes of one state cost.
+
+    Args:
+        solution: the optimum of a market.
+        quotes: a QuoteTable, or a policy with a `tabulate` method, within the market's box.
+
+    Returns:
+        Certainty equivalents, shape (steps, regimes, 2Q+1) [price].
+
+    Raises:
+        ValueError: the table does not fit the market.
+        TypeError: `quotes` is neither a table nor a policy.
+    """
+    market, table = solution.market, as_quote_table(solution.market, quotes)
+    backups = (_Backup(market, solution.objective, after) for after in solution.value[1:])
+    return np.stack(
+        [backup.value(*row) for backup, *row in zip(backups, table.bid_depth, table.ask_depth, strict=True)]
+    )
+
+
 def state_visits(market: Market, quotes: QuoteTable) -> np.ndarray:
     """Probability of each state under `quotes`, from q = 0 in regime 0 (equation 21 of docs/model.md).
 
@@ -159,11 +184,12 @@ def state_visits(market: Market, quotes: QuoteTable) -> np.ndarray:
     """
     bid, ask = fill_probabilities(market, quotes)
     up, down = bid * (1 - ask), ask * (1 - bid)
+    stay = bid * ask + (1 - bid) * (1 - ask)
     visits = np.zeros((market.steps + 1, market.regimes, 2 * market.max_inventory + 1))
     visits[0, 0, market.max_inventory] = 1.0
     for n in range(market.steps):
         bought, sold = visits[n] * up[n], visits[n] * down[n]
-        visits[n + 1] = visits[n] - bought - sold
+        visits[n + 1] = visits[n] * stay[n]
         visits[n + 1, :, 1:] += bought[:, :-1]
         visits[n + 1, :, :-1] += sold[:, 1:]
     return visits
@@ -239,106 +265,129 @@ class _Backup:
         self.ask_gain = shift_inventory(self.kept, -1) - self.kept
         # What a fill on one side is worth more once the other side has filled too.
         self.synergy = -(self.bid_gain + self.ask_gain)
-        self.synergy[:, [0, -1]] = 0.0
+        self.can_bid, self.can_ask = q < market.max_inventory, q > -market.max_inventory
+        self.synergy = np.where(self.can_bid & self.can_ask, self.synergy, 0.0)
 
     def value(self, bid_depth: np.ndarray, ask_depth: np.ndarray) -> np.ndarray:
         """Value before the step of quoting these depths."""
-        bid, ask = _quoted(self.law, bid_depth, ask_depth)
+        if self.gamma > 0:
+            return self.kept + self._utility_gain(bid_depth, ask_depth)
+        bid = np.where(self.can_bid, self.law.probability(bid_depth), 0.0)
+        ask = np.where(self.can_ask, self.law.probability(ask_depth), 0.0)
         earned_bid = np.where(bid > 0, bid_depth, 0.0)
         earned_ask = np.where(ask > 0, ask_depth, 0.0)
+        one = bid * (1 - ask) * (earned_bid + self.bid_gain) + ask * (1 - bid) * (earned_ask + self.ask_gain)
+        return self.kept + one + bid * ask * (earned_bid + earned_ask)
+
+    def _utility_gain(self, bid_depth: np.ndarray, ask_depth: np.ndarray) -> np.ndarray:
+        """-(1/gamma) ln sum P exp(-gamma gain)."""
+        bid, no_bid = self._log_chances(bid_depth, self.can_bid)
+        ask, no_ask = self._log_chances(ask_depth, self.can_ask)
+        earned_bid = np.where(bid > -np.inf, bid_depth, 0.0)
+        earned_ask = np.where(ask > -np.inf, ask_depth, 0.0)
         outcomes = (
-            (bid * (1 - ask), earned_bid + self.bid_gain),
-            (ask * (1 - bid), earned_ask + self.ask_gain),
-            (bid * ask, earned_bid + earned_ask),
+            (no_bid + no_ask, 0.0),
+            (bid + no_ask, earned_bid + self.bid_gain),
+            (no_bid + ask, earned_ask + self.ask_gain),
+            (bid + ask, earned_bid + earned_ask),
         )
-        return self.kept + _certainty_equivalent(outcomes, self.gamma)
+        return _certainty_equivalent(outcomes, self.gamma)
 
     def best_depths(self) -> tuple[np.ndarray, np.ndarray]:
-        """The depths that maximise `value` over the box, to a certified global maximum (equation 15).
+        """The depths that maximise `value` over the box (equation 15).
 
-        Each side's best depth given the other's is known. Starting the ask from never and from always
-        filling, best responses move monotonically and enclose every mutual best response between them; where
-        both starts meet there is one, and it is the maximum. Where they do not, the interval is searched.
+        Each side's best depth given the other's is known. Starting from an ask that never fills and from one
+        that always does, best responses move monotonically and enclose every mutual best response between
+        them; where both starts meet there is one, and it is the maximum. Elsewhere what lies between is searched.
         """
-        always = np.stack([np.zeros_like(self.kept), np.ones_like(self.kept)])
-        always[..., 0] = 0.0  # the ask at q = -Q is not quoted
-        ask_fill = always
+        always = np.where(self.can_ask, np.inf, -np.inf)
+        ask_odds = np.stack([np.full_like(self.kept, -np.inf), np.broadcast_to(always, self.kept.shape)])
+        ask = np.full_like(ask_odds, np.inf)
         for _ in range(RESPONSE_ROUNDS):
-            bid = self._best_response(self.bid_gain, ask_fill)
-            bid_fill = self._tilted_fill(bid, self.bid_gain)
-            bid_fill[..., -1] = 0.0
-            ask = self._best_response(self.ask_gain, bid_fill)
-            next_fill = self._tilted_fill(ask, self.ask_gain)
-            next_fill[..., 0] = 0.0
-            settled = np.max(np.abs(next_fill - ask_fill)) <= RESPONSE_TOLERANCE
-            ask_fill = next_fill
-            if settled:
+            last = ask
+            bid, ask = self._respond(ask_odds)
+            if self._close(ask, last, RESPONSE_TOLERANCE).all():
                 break
-        apart = np.abs(ask_fill[1] - ask_fill[0]) > 10 * RESPONSE_TOLERANCE
+            ask_odds = self._log_odds(ask, self.ask_gain, self.can_ask)
+        apart = ~self._close(ask[0], ask[1], 100 * RESPONSE_TOLERANCE)
         if apart.any():
-            return self._search(bid, ask, apart)
+            bid[0, apart], ask[0, apart] = self._only(apart)._search(ask[0, apart], ask[1, apart])
         return bid[0], ask[0]
 
-    def _best_response(self, gain: np.ndarray, other_fill: np.ndarray) -> np.ndarray:
-        total = gain + _synergy_gain(self.synergy, other_fill, self.gamma)
+    def _only(self, states: np.ndarray) -> _Backup:
+        """The same step in some of the states, which become the last axis."""
+        part = copy(self)
+        for name in ("kept", "bid_gain", "ask_gain", "synergy", "can_bid", "can_ask"):
+            setattr(part, name, np.broadcast_to(getattr(self, name), states.shape)[states])
+        return part
+
+    def _respond(self, ask_odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The best bid against an ask of these odds, and the best ask against that bid."""
+        bid = self._best_response(self.bid_gain, ask_odds)
+        return bid, self._best_response(self.ask_gain, self._log_odds(bid, self.bid_gain, self.can_bid))
+
+    def _best_response(self, gain: np.ndarray, other_odds: np.ndarray) -> np.ndarray:
+        total = gain + _synergy_gain(self.synergy, other_odds, self.gamma)
         return self.law.best_depth(total, self.gamma, self.market.min_depth, self.market.max_depth)
 
-    def _tilted_fill(self, depth: np.ndarray, gain: np.ndarray) -> np.ndarray:
-        """P(fill) under the measure tilted by exp(-gamma gain): p at gamma = 0."""
-        p = self.law.probability(depth)
-        if self.gamma == 0:
-            return p
-        with np.errstate(divide="ignore"):
-            return expit(np.log(p) - np.log1p(-p) - self.gamma * (depth + gain))
+    def _log_odds(self, depth: np.ndarray, gain: np.ndarray, quoted: np.ndarray) -> np.ndarray:
+        """Log-odds of a fill under the measure tilted by exp(-gamma gain)."""
+        fill, no_fill = self._log_chances(depth, quoted)
+        return fill - no_fill - self.gamma * np.where(quoted, depth + gain, 0.0)
 
-    def _search(self, bid: np.ndarray, ask: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Search the ask depths between the two limits of the best responses, where they differ.
+    def _log_chances(self, depth: np.ndarray, quoted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """ln P(fill) and ln P(no fill), sides that are not quoted included."""
+        fill, no_fill = self.law.log_chances(depth)
+        return np.where(quoted, fill, -np.inf), np.where(quoted, no_fill, 0.0)
 
-        Args:
-            bid, ask: the limits from the two starts, shape (2, regimes, 2Q+1).
-            where: states to search, shape (regimes, 2Q+1).
+    def _close(self, a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
+        """Whether depths agree, on the scale 1/k on which fills change."""
+        return np.abs(a - b) <= tolerance * (1 / self.law.decay + np.abs(a))
+
+    def _search(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The best depths whose ask lies between `low` and `high`, shape (states,).
+
+        Best responses climb from many asks at once towards every mutual best response whose neighbourhood is
+        wider than the spacing; the best of them is then followed to its end.
         """
-        weights = np.linspace(0.0, 1.0, SCAN_POINTS)[:, None, None]
-        candidate = ask[0] + weights * (ask[1] - ask[0])
+        ask = low + np.linspace(0.0, 1.0, SCAN_POINTS)[:, None] * (high - low)
+        for _ in range(SCAN_ROUNDS):
+            bid, ask = self._respond(self._log_odds(ask, self.ask_gain, self.can_ask))
+        best = np.argmax(self.value(bid, ask), axis=0)[None]
+        ask = np.take_along_axis(ask, best, axis=0)[0]
         for _ in range(RESPONSE_ROUNDS):
-            ask_fill = self._tilted_fill(candidate, self.ask_gain)
-            ask_fill[..., 0] = 0.0
-            response = self._best_response(self.bid_gain, ask_fill)
-            bid_fill = self._tilted_fill(response, self.bid_gain)
-            bid_fill[..., -1] = 0.0
-            values = self.value(response, candidate)
-            best = np.argmax(values, axis=0)[None]
-            found_bid = np.take_along_axis(response, best, 0)
-            found_ask = np.take_along_axis(candidate, best, 0)
-            fill = np.take_along_axis(bid_fill, best, 0)
-            improved = self._best_response(self.ask_gain, fill)
-            if candidate.shape[0] == 1 and np.max(np.abs(improved - candidate)[:, where]) <= RESPONSE_TOLERANCE:
+            last = ask
+            bid, ask = self._respond(self._log_odds(ask, self.ask_gain, self.can_ask))
+            if self._close(ask, last, RESPONSE_TOLERANCE).all():
                 break
-            candidate = improved
-        return np.where(where, found_bid[0], bid[0]), np.where(where, found_ask[0], ask[0])
+        return bid, ask
 
 
-def _synergy_gain(synergy: np.ndarray, other_fill: np.ndarray, gamma: float) -> np.ndarray:
-    """What the other side's chance of filling adds to a fill: -(1/gamma) ln(1 - t + t exp(-gamma synergy))."""
+def _synergy_gain(synergy: np.ndarray, other_odds: np.ndarray, gamma: float) -> np.ndarray:
+    """What the other side's fill adds to a fill: -(1/gamma) ln(1 - t + t exp(-gamma synergy)), t its chance."""
+    t = expit(other_odds)
     if gamma == 0:
-        return other_fill * synergy
-    with np.errstate(over="ignore", divide="ignore"):
-        small = -np.log1p(other_fill * np.expm1(-gamma * np.clip(synergy, -1 / gamma, 1 / gamma))) / gamma
-        large = -np.logaddexp(np.log1p(-other_fill), np.log(other_fill) - gamma * synergy) / gamma
-    return np.where(np.abs(gamma * synergy) < 1, small, large)
+        return t * synergy
+    tilt = -gamma * synergy
+    small = -np.log1p(t * np.expm1(np.clip(tilt, -1, 1))) / gamma
+    if np.all(np.abs(tilt) <= 1):
+        return small
+    large = -np.logaddexp(log_expit(-other_odds), log_expit(other_odds) + tilt) / gamma
+    return np.where(np.abs(tilt) <= 1, small, large)
 
 
-def _certainty_equivalent(outcomes: tuple[tuple[np.ndarray, np.ndarray], ...], gamma: float) -> np.ndarray:
-    """-(1/gamma) ln(1 + sum p (exp(-gamma gain) - 1)), or sum p gain at gamma = 0; outcomes are (p, gain)."""
-    if gamma == 0:
-        total = outcomes[0][0] * outcomes[0][1]
-        for p, gain in outcomes[1:]:
-            total = total + p * gain
-        return total
-    # Factor out the worst exponent so that nothing overflows; near zero, expm1 keeps every digit.
-    worst = np.maximum.reduce([np.where(p > 0, -gamma * gain, 0.0) for p, gain in outcomes])
-    worst = np.where(worst > 1, worst, 0.0)
-    total = np.expm1(-worst)
-    for p, gain in outcomes:
-        total = total + p * (np.exp(np.where(p > 0, -gamma * gain, 0.0) - worst) - np.exp(-worst))
-    return -(worst + np.log1p(total)) / gamma
+def _certainty_equivalent(outcomes: tuple[tuple[np.ndarray, np.ndarray | float], ...], gamma: float) -> np.ndarray:
+    """-(1/gamma) ln sum P exp(-gamma gain), where the outcomes are all the (ln P, gain) of a lottery."""
+    tilts = [np.where(log_chance > -np.inf, -gamma * gain, 0.0) for log_chance, gain in outcomes]
+    # Where nothing is far from zero, expm1 keeps every digit; elsewhere logarithms keep everything finite.
+    far = np.maximum.reduce([np.abs(tilt) for tilt in tilts]) > 1
+    near = [
+        np.exp(log_chance) * np.expm1(np.minimum(tilt, 1.0))
+        for (log_chance, _), tilt in zip(outcomes, tilts, strict=True)
+    ]
+    small = -np.log1p(np.where(far, 0.0, sum(near))) / gamma
+    if not far.any():
+        return small
+    exponents = np.stack([log_chance + tilt for (log_chance, _), tilt in zip(outcomes, tilts, strict=True)])
+    top = exponents.max(axis=0)
+    return np.where(far, -(top + np.log(np.exp(exponents - top).sum(axis=0))) / gamma, small)

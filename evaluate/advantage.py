@@ -1,0 +1,97 @@
+"""Where a policy loses against the optimum, state by state, without sampling error.
+
+Quoting d in state s costs the advantage V*(s) - Q*(s, d) >= 0, and the policy pays it as often as it visits s.
+By the performance-difference lemma the sum of visits times advantage is the gap, V*(start) - V(start). For the
+exponential utility the same telescoping holds for exp(-gamma V): visits are then weighted by the utility still
+at stake, and the sum S gives the gap ln(1 + gamma S) / gamma.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmenv.quotes import QuoteTable
+from mmenv.solver import Solution, action_values, fill_probabilities
+
+
+@dataclass(frozen=True)
+class AdvantageMap:
+    """What each state costs a policy; arrays of shape (steps, regimes, 2Q+1).
+
+    Attributes:
+        visits: probability of the state; for the exponential utility, its weight, the largest scaled to one.
+        advantage: V* - Q* of the policy's quotes [price].
+        cost: the state's part of the gap [price]; adds up to it.
+    """
+
+    visits: np.ndarray
+    advantage: np.ndarray
+    cost: np.ndarray
+
+    @property
+    def gap(self) -> float:
+        """The sum of all costs: optimum less the policy's objective [price]."""
+        return float(self.cost.sum())
+
+    def costliest(self, count: int = 10) -> list[tuple[int, int, int]]:
+        """Indices (n, z, q + Q) of the states that cost most, the worst first."""
+        order = np.argsort(-self.cost, axis=None, kind="stable")[:count]
+        return [(int(n), int(z), int(i)) for n, z, i in zip(*np.unravel_index(order, self.cost.shape), strict=True)]
+
+
+def advantage_map(solution: Solution, quotes: QuoteTable) -> AdvantageMap:
+    """The exact advantage map of a table of quotes.
+
+    Args:
+        solution: the optimum of the market.
+        quotes: the policy's quotes, within the market's box.
+
+    Raises:
+        ValueError: the table does not fit the market.
+    """
+    gamma = solution.objective.risk_aversion
+    advantage = solution.value[:-1] - action_values(solution, quotes)
+    log_visits = log_weighted_visits(solution, quotes)
+    largest = float(log_visits.max())
+    visits = np.exp(log_visits - largest)
+    if gamma == 0:
+        return AdvantageMap(visits, advantage, visits * advantage)
+    parts = visits * np.expm1(gamma * advantage) / gamma
+    total = float(parts.sum())
+    if total <= 0:
+        return AdvantageMap(visits, advantage, parts)
+    gap = float(np.logaddexp(0.0, largest + np.log(gamma * total))) / gamma
+    return AdvantageMap(visits, advantage, parts * (gap / total))
+
+
+def log_weighted_visits(solution: Solution, quotes: QuoteTable) -> np.ndarray:
+    """Logarithm of the visits of a policy, each path weighted by exp(-gamma (made + V*(state) - V*(start))).
+
+    At gamma = 0 these are the probabilities of the states; for the optimal quotes the weights of every step
+    add up to one at any gamma. For bad quotes they exceed every float, hence the logarithms.
+
+    Returns:
+        Shape (steps, regimes, 2Q+1).
+    """
+    market, gamma = solution.market, solution.objective.risk_aversion
+    q = market.inventories
+    risk = gamma * (market.volatility * q) ** 2 / 2
+    charge = (solution.objective.running_penalty(q) + risk) * market.dt
+    bid, ask = fill_probabilities(market, quotes)
+    with np.errstate(divide="ignore"):
+        # Logarithms of the weights of each outcome: its chance, and what it earns.
+        bid_earns = np.log(bid) - gamma * np.where(bid > 0, quotes.bid_depth, 0.0)
+        ask_earns = np.log(ask) - gamma * np.where(ask > 0, quotes.ask_depth, 0.0)
+        no_bid, no_ask = np.log1p(-bid), np.log1p(-ask)
+        log_visits = np.log(np.zeros(market.grid_shape))
+    log_visits[0, 0, market.max_inventory] = 0.0
+    for n in range(market.steps - 1):
+        here = log_visits[n] + gamma * solution.value[n]
+        log_visits[n + 1] = here + np.logaddexp(no_bid[n] + no_ask[n], bid_earns[n] + ask_earns[n])
+        bought, sold = here + bid_earns[n] + no_ask[n], here + ask_earns[n] + no_bid[n]
+        log_visits[n + 1, :, 1:] = np.logaddexp(log_visits[n + 1, :, 1:], bought[:, :-1])
+        log_visits[n + 1, :, :-1] = np.logaddexp(log_visits[n + 1, :, :-1], sold[:, 1:])
+        log_visits[n + 1] -= gamma * (solution.value[n + 1] - charge)
+    return log_visits
