@@ -1,0 +1,98 @@
+"""The promised names, the direction of imports, and what importing costs."""
+
+import ast
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import agents
+import mmenv
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("mmenv", "agents", "train", "evaluate")
+ALLOWED = {"mmenv": {"mmenv"}, "agents": {"mmenv", "agents"}}
+ALLOWED |= {name: {"mmenv", "agents", name} for name in ("train", "evaluate")}
+HEAVY = {"torch", "stable_baselines3", "safetensors", "tensorboard"}
+HEAVY_HOMES = {"mmenv/envs/sb3.py", "agents/ppo.py"}
+
+
+def imported(path):
+    """Top-level packages that a module imports, anywhere in it outside `if TYPE_CHECKING`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_go_one_way(package):
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        ours = set(imported(path)) & set(PACKAGES)
+        assert ours <= ALLOWED[package], f"{path} imports {ours - ALLOWED[package]}"
+
+
+@pytest.mark.parametrize("package", ["mmenv", "agents", "evaluate"])
+def test_torch_and_sb3_only_where_they_are_needed(package):
+    for path in (ROOT / package).rglob("*.py"):
+        name = path.relative_to(ROOT).as_posix()
+        if name not in HEAVY_HOMES:
+            heavy = set(imported(path)) & (HEAVY - {"safetensors"})
+            assert not heavy, f"{name} imports {heavy}"
+
+
+def test_mmenv_needs_numpy_scipy_and_gymnasium_only():
+    for path in (ROOT / "mmenv").rglob("*.py"):
+        if path.name == "sb3.py":
+            continue
+        foreign = set(imported(path)) - set(sys.stdlib_module_names) - {"mmenv", "numpy", "scipy", "gymnasium"}
+        assert foreign <= {"matplotlib"} if path.name == "render.py" else not foreign, f"{path} imports {foreign}"
+
+
+def test_importing_is_light():
+    code = "import sys, json, mmenv, agents; print(json.dumps(sorted(sys.modules)))"
+    loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    assert not {"torch", "stable_baselines3", "matplotlib", "tensorboard", "pandas"} & set(loaded)
+
+
+def test_promised_names():
+    for name in [
+        "Market",
+        "ExponentialPenalty",
+        "QuadraticPenalty",
+        "RiskNeutral",
+        "ExponentialUtility",
+        "Tape",
+        "QuoteTable",
+        "solve",
+        "evaluate_exactly",
+        "simulate",
+        "grade",
+    ]:
+        assert hasattr(mmenv, name), name
+    for name in ("MarketMakingEnv", "MarketMakingVectorEnv", "MarketMakingVecEnv"):
+        assert hasattr(mmenv.envs, name), name
+    for name in [
+        "AvellanedaStoikov",
+        "GueantLehalleFernandezTapia",
+        "Symmetric",
+        "FixedSpread",
+        "LinearSkew",
+        "Optimal",
+        "load",
+    ]:
+        assert hasattr(agents, name), name
+
+
+def test_who_owns_the_four_names():
+    owners = importlib.metadata.packages_distributions()
+    for package in PACKAGES:
+        if package not in owners:
+            pytest.skip("the project runs from its checkout and is not installed")
+        assert set(owners[package]) == {"mmenv"}, f"{package} is also installed by {owners[package]}"
