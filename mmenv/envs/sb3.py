@@ -62,6 +62,16 @@ class MarketMakingVecEnv(VecEnv):
         self._next_seed = seed
         return [seed] * self.num_envs
 
+    @property
+    def episode(self) -> int:
+        """Number of the sessions being played, among those of the seed in use."""
+        return self._batch.episode
+
+    def seek(self, seed: int, episode: int) -> None:
+        """Let the next reset start the sessions of that number under that seed."""
+        self._next_seed = None
+        self._batch.seed, self._batch.episode = seed, episode - 1
+
     def reset(self) -> np.ndarray:
         """Start the sessions of the seed set last, or the next ones of the seed in use."""
         observation = self._batch.reset(self._next_seed)

@@ -1,0 +1,122 @@
+"""PPO for market making: LeanPPO on centred rewards, with noise on a schedule and weights averaged at the end."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.ppo import Architecture, QuoteNetwork
+from mmenv import Problem
+from mmenv.envs import MarketMakingVecEnv
+from mmenv.spaces import inventory_scale, trading_rate
+from train.config import TrainingConfig
+from train.policy import QuotePolicy
+from train.ppo import LeanPPO
+
+
+class MarketMakingPPO(LeanPPO):
+    """PPO for one problem; every hyperparameter is in the problem's own units.
+
+    Args:
+        problem: what to train on.
+        config: the hyperparameters.
+    """
+
+    policy: QuotePolicy
+
+    def __init__(self, problem: Problem, config: TrainingConfig) -> None:
+        self.problem = problem
+        self.config = config
+        market = problem.market
+        sessions = max(1, round(config.rollout_size / market.steps))
+        self._sessions = MarketMakingVecEnv(sessions, market, problem.objective, reward=problem.reward)
+        architecture = Architecture.for_problem(problem, config.hidden, config.fold)
+        super().__init__(
+            QuotePolicy,
+            self._sessions,
+            learning_rate=lambda left: config.learning_rate * left,
+            n_steps=market.steps,
+            batch_size=_even(sessions * market.steps, config.batch_size),
+            n_epochs=config.n_epochs,
+            gamma=1.0,
+            gae_lambda=gae_lambda(problem, config.gae_horizon),
+            clip_range=config.clip_range,
+            ent_coef=0.0,
+            vf_coef=config.vf_coef,
+            max_grad_norm=config.max_grad_norm,
+            policy_kwargs={"architecture": architecture},
+            seed=config.seed,
+            device="cpu",
+        )
+        for weight in self.policy.network.parameters():  # Adam would make these at its first step; a state has them
+            self.policy.optimizer.state[weight].update(
+                step=torch.zeros(()), exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight)
+            )
+        self.value_unit = inventory_scale(market, problem.objective) / market.depth_decay
+        self.centre: float | None = None
+        self.reward_mean = math.nan
+        self.average = QuoteNetwork(architecture)
+        self.averaged = 0
+
+    @property
+    def graded_network(self) -> QuoteNetwork:
+        """The network that is saved and graded: the average where it has begun, else the last weights."""
+        return self.average if self.averaged else self.policy.network
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise on depths in the next rollout [price]."""
+        done = min(self.num_timesteps / self.config.n_timesteps, 1.0)
+        start, end = self.config.noise_start, self.config.noise_end
+        return start * (end / start) ** done / self.problem.market.depth_decay
+
+    @property
+    def episode(self) -> int:
+        """Number of the sessions that the next rollout plays."""
+        return self._sessions.episode
+
+    def continue_from(self, episode: int) -> None:
+        """Let the next rollout play the sessions of that number."""
+        self._sessions.seek(self.config.seed, episode)
+        self._last_obs = None
+
+    def collect_rollouts(self, *args: Any, **kwargs: Any) -> bool:
+        """Play one session in every environment, with the noise of the schedule."""
+        self.policy.log_std.data.fill_(math.log(self.noise / self.problem.codec.half_width))
+        return super().collect_rollouts(*args, **kwargs)
+
+    def _sample(self, observations: torch.Tensor) -> torch.Tensor:
+        return self.policy.sample(observations)
+
+    def _finish_rollout(self, buffer: Any, dones: np.ndarray) -> None:
+        """Centre and scale the rewards before advantages are computed.
+
+        Without discounting a constant taken off every reward changes no advantage between actions; it keeps
+        the values that the critic must learn near zero.
+        """
+        mean = self.reward_mean = float(buffer.rewards.mean())
+        self.centre = mean if self.centre is None else self.centre + self.config.centre_rate * (mean - self.centre)
+        buffer.rewards[:] = (buffer.rewards - self.centre) / self.value_unit
+        super()._finish_rollout(buffer, dones)
+
+    def train(self) -> None:
+        """Update from the rollout, then take the weights into the average where it has begun."""
+        super().train()
+        if 1 - self.num_timesteps / self.config.n_timesteps < self.config.average_last:
+            self.averaged += 1
+            with torch.no_grad():
+                for mean, weight in zip(self.average.parameters(), self.policy.network.parameters(), strict=True):
+                    mean.lerp_(weight, 1 / self.averaged)
+
+
+def gae_lambda(problem: Problem, horizon: float) -> float:
+    """GAE's lambda, from its horizon in expected fills per side: exp(-fills per step / horizon)."""
+    return math.exp(-trading_rate(problem.market) * problem.market.dt / horizon)
+
+
+def _even(size: int, batch_size: int) -> int:
+    """The minibatch size closest to `batch_size` that cuts a rollout into (nearly) equal parts."""
+    return math.ceil(size / max(1, round(size / batch_size)))

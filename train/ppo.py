@@ -1,0 +1,196 @@
+"""PPO that does the work of Stable-Baselines3's, with less around it.
+
+`LeanPPO` is a drop-in subclass: same constructor, same callbacks and logger, same loss and gradients. What it
+leaves out is bookkeeping: values and log-probabilities are computed once per rollout instead of at every
+step, infos are looked at only when a session ends, one packed buffer is permuted once per epoch instead of
+gathered per minibatch, and nothing waits for a number to be logged.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from gymnasium import spaces
+from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import explained_variance, obs_as_tensor
+from stable_baselines3.common.vec_env import VecEnv
+
+from train.guard import check, check_gradients
+
+STATISTICS = ("entropy_loss", "policy_gradient_loss", "value_loss", "loss", "clip_fraction", "approx_kl")
+
+
+class Minibatch(NamedTuple):
+    """Rows of a rollout: observations (batch, entries), actions (batch, n), the rest (batch,)."""
+
+    observations: torch.Tensor
+    actions: torch.Tensor
+    old_log_prob: torch.Tensor
+    advantages: torch.Tensor
+    returns: torch.Tensor
+    old_values: torch.Tensor
+
+
+class LeanPPO(PPO):
+    """`stable_baselines3.PPO` for flat observations and continuous actions, with less overhead.
+
+    Args:
+        args, kwargs: those of `stable_baselines3.PPO`. Adam runs fused unless `policy_kwargs` says otherwise.
+
+    Raises:
+        ValueError: observations that are not a flat Box, actions that are not a Box, or gSDE.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        policy_kwargs = dict(kwargs.pop("policy_kwargs", None) or {})
+        policy_kwargs.setdefault("optimizer_kwargs", {"eps": 1e-5, "fused": True})
+        super().__init__(*args, policy_kwargs=policy_kwargs, **kwargs)
+
+    def _setup_model(self) -> None:
+        flat = isinstance(self.observation_space, spaces.Box) and len(self.observation_space.shape) == 1
+        if not flat or not isinstance(self.action_space, spaces.Box) or self.use_sde:
+            raise ValueError(
+                f"LeanPPO needs flat Box observations, Box actions and no gSDE, "
+                f"got {self.observation_space}, {self.action_space}, use_sde={self.use_sde}"
+            )
+        super()._setup_model()
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """Play `n_rollout_steps` steps in every session and fill the buffer; False if the callback stopped it."""
+        assert self._last_obs is not None
+        self.policy.set_training_mode(False)
+        rollout_buffer.reset()
+        callback.on_rollout_start()
+        low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]
+        for step in range(n_rollout_steps):
+            with torch.no_grad():
+                seen = obs_as_tensor(self._last_obs, self.device)
+                actions = self._sample(seen).cpu().numpy()
+            check("action", actions, step, self.num_timesteps)
+            new_obs, rewards, dones, infos = env.step(np.clip(actions, low, high))
+            check("reward", rewards, step, self.num_timesteps)
+            check("observation", new_obs, step, self.num_timesteps)  # type: ignore[arg-type]
+            self.num_timesteps += env.num_envs
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return False
+            if dones.any():
+                self._update_info_buffer(infos, dones)
+                self._check_terminal(infos, step)
+                self._bootstrap_truncated(rewards, dones, infos)
+            rollout_buffer.observations[step] = self._last_obs
+            rollout_buffer.actions[step] = actions
+            rollout_buffer.rewards[step] = rewards
+            rollout_buffer.episode_starts[step] = self._last_episode_starts
+            self._last_obs, self._last_episode_starts = new_obs, dones
+        rollout_buffer.pos, rollout_buffer.full = n_rollout_steps, True
+        self._finish_rollout(rollout_buffer, dones)
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    def _sample(self, observations: torch.Tensor) -> torch.Tensor:
+        """Actions for one step of all sessions, shape (num_envs, n)."""
+        return self.policy.get_distribution(observations).get_actions()
+
+    def _check_terminal(self, infos: list[dict[str, Any]], step: int) -> None:
+        last = [info["terminal_observation"] for info in infos if info.get("terminal_observation") is not None]
+        if last:
+            check("terminal observation", np.stack(last), step, self.num_timesteps)
+
+    def _bootstrap_truncated(self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]) -> None:
+        for i in np.flatnonzero(dones):
+            if infos[i].get("TimeLimit.truncated", False) and infos[i].get("terminal_observation") is not None:
+                last = self.policy.obs_to_tensor(infos[i]["terminal_observation"])[0]
+                with torch.no_grad():
+                    rewards[i] += self.gamma * self.policy.predict_values(last)[0].item()
+
+    def _finish_rollout(self, buffer: RolloutBuffer, dones: np.ndarray) -> None:
+        """Values, log-probabilities and advantages of a rollout, all at once."""
+        shape = buffer.rewards.shape
+        observations = torch.from_numpy(buffer.observations).flatten(0, 1).to(self.device)
+        actions = torch.from_numpy(buffer.actions).flatten(0, 1).to(self.device)
+        with torch.no_grad():
+            values, log_prob, _ = self.policy.evaluate_actions(observations, actions)
+            last_values = self.policy.predict_values(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
+        buffer.values[:] = values.cpu().numpy().reshape(shape)
+        buffer.log_probs[:] = log_prob.cpu().numpy().reshape(shape)
+        buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
+
+    def train(self) -> None:
+        """Update the policy from the rollout in the buffer."""
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        clip_range = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
+        rollout, widths = self._pack()
+        self._gradient_norms: list[torch.Tensor] = []
+        for _ in range(self.n_epochs):
+            statistics: list[torch.Tensor] = []
+            shuffled = rollout[torch.randperm(len(rollout))]
+            self._n_updates += 1
+            for rows in shuffled.split(self.batch_size):
+                columns = rows.split(widths, dim=1)
+                batch = Minibatch(columns[0], columns[1], *(column.squeeze(1) for column in columns[2:]))
+                loss, told = self._loss(batch, clip_range)
+                statistics.append(told)
+                if self.target_kl is not None and told[-1].item() > 1.5 * self.target_kl:
+                    return self._log(statistics, clip_range)
+                self._descend(loss)
+        self._log(statistics, clip_range)
+
+    def _pack(self) -> tuple[torch.Tensor, list[int]]:
+        """The rollout as one array of rows, and the widths of its columns in the order of `Minibatch`."""
+        buffer, size = self.rollout_buffer, self.rollout_buffer.rewards.size
+        names = ("observations", "actions", "log_probs", "advantages", "returns", "values")
+        columns = [torch.from_numpy(getattr(buffer, name)).reshape(size, -1) for name in names]
+        return torch.cat(columns, dim=1).to(self.device), [column.shape[1] for column in columns]
+
+    def _loss(self, batch: Minibatch, clip_range: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """PPO's loss on a minibatch, and what is logged about it: see `STATISTICS`."""
+        values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, batch.actions)
+        values = values.flatten()
+        advantages = batch.advantages
+        if self.normalize_advantage and len(advantages) > 1:
+            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        log_ratio = log_prob - batch.old_log_prob
+        ratio = log_ratio.exp()
+        clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
+        policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
+        if self.clip_range_vf is not None:
+            reach = self.clip_range_vf(self._current_progress_remaining)  # type: ignore[operator]
+            values = batch.old_values + (values - batch.old_values).clamp(-reach, reach)
+        value_loss = functional.mse_loss(values, batch.returns)
+        entropy_loss = log_prob.mean() if entropy is None else -entropy.mean()
+        loss = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
+        with torch.no_grad():
+            clip_fraction = ((ratio - 1).abs() > clip_range).float().mean()
+            kl = (ratio - 1 - log_ratio).mean()
+            return loss, torch.stack([entropy_loss, policy_loss, value_loss, loss, clip_fraction, kl])
+
+    def _descend(self, loss: torch.Tensor) -> None:
+        """One step of the optimiser."""
+        self.policy.optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self._gradient_norms.append(norm)
+        self.policy.optimizer.step()
+
+    def _log(self, statistics: list[torch.Tensor], clip_range: float) -> None:
+        """Log the means over the last epoch; stop the run if a gradient was poisoned."""
+        norms = torch.stack(self._gradient_norms).cpu().numpy() if self._gradient_norms else np.zeros(1)
+        check_gradients(norms, self.num_timesteps)
+        for name, value in zip(STATISTICS, torch.stack(statistics).mean(dim=0).tolist(), strict=True):
+            self.logger.record(f"train/{name}", value)
+        buffer = self.rollout_buffer
+        explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
+        self.logger.record("train/explained_variance", explained)
+        self.logger.record("train/std", self.policy.log_std.exp().mean().item())
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self.logger.record("train/clip_range", clip_range)
