@@ -14,8 +14,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-NEWTON_STEPS = 1000
-NEWTON_TOLERANCE = 1e-14
+TINY = np.finfo(float).tiny
+NEWTON_STEPS = 100
+NEWTON_TOLERANCE = 1e-14  # of a depth, relative to 1/k + |depth|
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,12 @@ class FillLaw(ABC):
         """P(fill at depth) within one step, same shape as `depth` [price]."""
 
     @abstractmethod
-    def reach(self, exponential: np.ndarray) -> np.ndarray:
-        """The depth that takers reached [price], from E ~ Exp(1); same shape. May be infinite."""
+    def log_chances(self, depth: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """ln P(fill) and ln P(no fill) at `depth`, each to full precision however rare; may be -inf."""
+
+    @abstractmethod
+    def reach(self, exponential: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The depth that takers reached [price], from E ~ Exp(1), same shape; may be infinite. Written to `out` if given."""
 
     @abstractmethod
     def best_depth(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
@@ -74,12 +79,22 @@ class LinearLaw(FillLaw):
     def probability(self, depth: ArrayLike) -> np.ndarray:
         return np.minimum(1.0, self.arrivals(depth))
 
-    def reach(self, exponential: np.ndarray) -> np.ndarray:
-        return (self.log_arrivals + exponential) / self.decay
+    def log_chances(self, depth: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        log_fill = np.minimum(0.0, self.log_arrivals - self.decay * np.asarray(depth, dtype=float))
+        with np.errstate(divide="ignore"):
+            return log_fill, np.log(-np.expm1(log_fill))
+
+    def reach(self, exponential: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        reach = np.add(self.log_arrivals, exponential, out=out)
+        reach /= self.decay
+        return reach
 
     def best_depth(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
-        # Below the depth at which the probability reaches one, going wider only earns more.
+        # Below the depth at which the probability reaches one, going wider only earns more. Rounding must not
+        # put us beyond it: a strong risk aversion sees the difference between never and one time in 10^16.
         certain = self.log_arrivals / self.decay
+        while self.decay * certain > self.log_arrivals:
+            certain = math.nextafter(certain, -math.inf)
         return np.clip(np.maximum(self.natural_margin(risk_aversion) - gain, certain), low, high)
 
 
@@ -92,34 +107,49 @@ class PoissonLaw(FillLaw):
     def probability(self, depth: ArrayLike) -> np.ndarray:
         return -np.expm1(-self.arrivals(depth))
 
-    def reach(self, exponential: np.ndarray) -> np.ndarray:
+    def log_chances(self, depth: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        arrivals = self.arrivals(depth)
         with np.errstate(divide="ignore"):
-            return (self.log_arrivals - np.log(exponential)) / self.decay
+            return np.log(-np.expm1(-arrivals)), -arrivals
+
+    def reach(self, exponential: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            reach = np.log(exponential, out=out)
+        if self.expected_arrivals == 0:
+            reach[...] = np.inf  # nobody comes, not even where E = 0
+        reach = np.subtract(self.log_arrivals, reach, out=reach)
+        reach /= self.decay
+        return reach
 
     def best_depth(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
         # First-order condition in the margin x = depth + gain > 0, with y = arrivals(depth):
         #   k (e^{gamma x} - 1)/gamma = (e^y - 1)/y.
-        # In logarithms the left side rises and is concave and the right side falls and is convex in x, so
-        # Newton's iterates climb from the left of the root without overshooting. At the natural margin the
-        # left side is ln 1 = 0, so the root is not below it; below the box the answer is the box's end.
-        margin = np.maximum(self.natural_margin(risk_aversion), low + gain)
-        highest = np.maximum(margin, high + gain)
+        # In logarithms the left side rises and is concave and the right side falls and is convex in depth, so
+        # Newton's iterates climb from the left of the root without overshooting. Two places are surely left of
+        # it: the natural margin, where the left side is ln 1 = 0, and the depth at which y is twice what the
+        # left side is at most, since the right side exceeds y/2. A root beyond the box means the box's end.
+        natural = self.natural_margin(risk_aversion)
+        most, _ = self._log_margin(np.maximum(high + gain, natural), risk_aversion)
+        left_of_root = (self.log_arrivals - np.log(2 * np.maximum(most, TINY))) / self.decay
+        depth = np.clip(np.maximum(left_of_root, natural - gain), low, high)
         for _ in range(NEWTON_STEPS):
-            y = np.clip(self.arrivals(margin - gain), 1e-300, 1e300)
+            y = np.maximum(self.arrivals(depth), TINY)
             ratio = y / -np.expm1(-y)
-            right, right_slope = y - np.log(ratio), -self.decay * (ratio - 1)
-            if risk_aversion == 0:
-                left, left_slope = np.log(self.decay * margin), 1 / margin
-            else:
-                scaled = -np.expm1(-risk_aversion * margin)
-                left = risk_aversion * margin + np.log(self.decay * scaled / risk_aversion)
-                left_slope = risk_aversion / scaled
-            climbed = np.clip(margin + (right - left) / (left_slope - right_slope), margin, highest)
-            done = np.all(climbed - margin <= NEWTON_TOLERANCE * (1 + np.abs(climbed)))
-            margin = climbed
+            left, left_slope = self._log_margin(np.maximum(depth + gain, natural), risk_aversion)
+            climb = (y - np.log(ratio) - left) / (left_slope + self.decay * (ratio - 1))
+            climbed = np.clip(depth + np.maximum(climb, 0.0), low, high)
+            done = np.all(climbed - depth <= NEWTON_TOLERANCE * (1 / self.decay + np.abs(depth)))
+            depth = climbed
             if done:
                 break
-        return np.clip(margin - gain, low, high)
+        return depth
+
+    def _log_margin(self, margin: np.ndarray, risk_aversion: float) -> tuple[np.ndarray, np.ndarray]:
+        """ln(k (e^{gamma x} - 1)/gamma), or ln(k x) at gamma = 0, and its slope, at margins x > 0."""
+        if risk_aversion == 0:
+            return np.log(self.decay * margin), 1 / margin
+        scaled = -np.expm1(-risk_aversion * margin)
+        return risk_aversion * margin + np.log(self.decay * scaled / risk_aversion), risk_aversion / scaled
 
 
 FILL_LAWS: dict[str, type[FillLaw]] = {law.name: law for law in (LinearLaw, PoissonLaw)}

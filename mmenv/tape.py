@@ -110,11 +110,13 @@ class Tape:
         """
         paths = _validate.integer("paths", paths, at_least=1)
         blocks = range(-(-paths // BLOCK))
-        chunks = list(draw_chunks(market, blocks, seed, episode))
-        mid_move, bid_reach, ask_reach = (
-            np.concatenate([chunk[part][:, :paths] for chunk in chunks]) for part in range(3)
-        )
-        return cls(mid_move, bid_reach, ask_reach)
+        tape = np.empty((3, market.steps, paths))
+        row = 0
+        for chunk in draw_chunks(market, blocks, seed, episode):
+            for part, drawn in zip(tape, chunk, strict=True):
+                part[row : row + len(drawn)] = drawn[:, :paths]
+            row += len(chunk[0])
+        return cls(*tape)
 
 
 def draw_chunks(
@@ -124,6 +126,7 @@ def draw_chunks(
 
     Yields:
         (mid_move, bid_reach, ask_reach), each of shape (rows, 64 * len(blocks)); the rows add up to the session.
+        The arrays are written over by the next chunk: copy what is to be kept.
 
     Raises:
         TypeError, ValueError: seed or episode is not an integer >= 0.
@@ -136,18 +139,21 @@ def draw_chunks(
     ]
     law = market.law
     move_size = market.volatility * math.sqrt(market.dt)
-    normal = np.empty((len(blocks), min(ROWS, market.steps), BLOCK))
-    exponential = np.empty((len(blocks), 2, min(ROWS, market.steps), BLOCK))
+    buffers = _buffers(len(blocks), min(ROWS, market.steps))
     for start in range(0, market.steps, ROWS):
-        rows = min(ROWS, market.steps - start)
-        if rows < normal.shape[1]:
-            normal = np.empty((len(blocks), rows, BLOCK))
-            exponential = np.empty((len(blocks), 2, rows, BLOCK))
+        if market.steps - start < ROWS:
+            buffers = _buffers(len(blocks), market.steps - start)
+        normal, exponential, mid_move, reach = buffers
         for generator, moves, reaches in zip(generators, normal, exponential, strict=True):
             generator.standard_normal(out=moves)
             generator.standard_exponential(out=reaches)
-        # from blocks of rows to rows of blocks, in one pass each
-        mid_move = np.empty((rows, len(blocks), BLOCK))
         np.multiply(normal.transpose(1, 0, 2), move_size, out=mid_move)
-        reach = law.reach(np.ascontiguousarray(exponential.transpose(1, 2, 0, 3)))
-        yield mid_move.reshape(rows, -1), reach[0].reshape(rows, -1), reach[1].reshape(rows, -1)
+        law.reach(exponential.transpose(1, 2, 0, 3), out=reach)
+        width = len(blocks) * BLOCK
+        yield mid_move.reshape(-1, width), reach[0].reshape(-1, width), reach[1].reshape(-1, width)
+
+
+def _buffers(blocks: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Room for the numbers as drawn, block by block, and for the tape made of them, row by row."""
+    drawn = np.empty((blocks, rows, BLOCK)), np.empty((blocks, 2, rows, BLOCK))
+    return *drawn, np.empty((rows, blocks, BLOCK)), np.empty((2, rows, blocks, BLOCK))
