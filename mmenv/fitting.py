@@ -15,11 +15,16 @@ from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.solver import _Backup
 
+STATES_AT_ONCE = 4096
+
 # A star of candidates: this many directions in the plane, at each of these parts of its radius.
-DIRECTIONS = 12
+DIRECTIONS = 8
 RADII = (1.0, 1 / 3, 1 / 9)
+# A climb ends when its star is this small, in spacings, or as flat as this part of the objective.
 SMALLEST_RADIUS = 1e-7
+TOLERANCE = 1e-9
 ROUNDS = 100
+FARTHEST_GUESS = 3.0
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -35,50 +40,83 @@ def objectives_of(market: Market, objective: Objective, bid_depth: np.ndarray, a
     Returns:
         Shape (tables,) [price].
     """
-    tables = bid_depth.shape[1]
+    # As many at once as the processor's cache holds.
+    size = max(1, STATES_AT_ONCE // (market.regimes * len(market.inventories)))
+    pieces = [slice(start, start + size) for start in range(0, bid_depth.shape[1], size)]
+    return np.concatenate([_objectives(market, objective, bid_depth[:, at], ask_depth[:, at]) for at in pieces])
+
+
+def _objectives(market: Market, objective: Objective, bid_depth: np.ndarray, ask_depth: np.ndarray) -> np.ndarray:
     final = -objective.terminal_penalty(market.inventories)
-    value = np.broadcast_to(final, (tables, market.regimes, len(final)))
+    value = np.broadcast_to(final, (bid_depth.shape[1], market.regimes, len(final)))
     for n in reversed(range(market.steps)):
         value = _Backup(market, objective, value).value(bid_depth[n], ask_depth[n])
     return value[:, 0, market.max_inventory]
 
 
 def climb(
-    objectives: Callable[[np.ndarray], np.ndarray], start: np.ndarray, value: float, spacing: np.ndarray
+    objectives: Callable[[np.ndarray], np.ndarray],
+    start: np.ndarray,
+    value: float,
+    spacing: np.ndarray,
+    ridges: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
     """Climb to a top by stars of candidates around the best point so far, resized and turned every round.
+
+    Where the objective is smooth, a parabola through each star says where its top should be, and the next
+    star holds that point too; along a kink, only candidates in its very direction gain anything.
 
     Args:
         objectives: what to maximise, from points (candidates, numbers) to values (candidates,).
         start: one or two numbers to start from.
         value: their objective.
         spacing: the radius of the first star along each number; same shape as `start`.
+        ridges: directions in which the objective may have kinks, shape (directions, numbers).
 
     Returns:
         The top and its objective.
     """
-    best, radius = start, 1.0
+    along = np.empty((0, len(start))) if ridges is None else ridges / spacing
+    along = along / np.max(np.abs(along), axis=1, keepdims=True)
+    best, guess, radius = start, start, 1.0
     for turn in range(ROUNDS):
-        star = _star(len(start), turn)
-        candidates = best + radius * spacing * star
+        star = _star(along, turn)
+        candidates = np.concatenate([best + radius * spacing * star, guess[None]])
         values = objectives(candidates)
+        guess = best + radius * spacing * _summit(star, values[:-1] - value)
         top = int(np.argmax(values))
+        spread = max(value, values[top]) - float(values.min())
         if values[top] > value:
+            radius = max(2 * float(np.max(np.abs(candidates[top] - best) / spacing)), radius * RADII[-1])
             best, value = candidates[top], float(values[top])
-            radius *= 2 * RADII[top // (len(star) // len(RADII))]
         else:
             radius *= RADII[-1]
-        if radius < SMALLEST_RADIUS:
+        if radius < SMALLEST_RADIUS or spread <= TOLERANCE * abs(value):
             break
     return best, float(value)
 
 
-def _star(numbers: int, turn: int) -> np.ndarray:
-    """Candidates on rings of the radii `RADII` around the origin, outermost ring first, shape (candidates, numbers)."""
-    if numbers == 1:
+def _star(along: np.ndarray, turn: int) -> np.ndarray:
+    """Candidates around the origin, at the parts `RADII` of the unit radius, shape (candidates, numbers)."""
+    if along.shape[1] == 1:
         ring = np.array([[1.0], [-1.0]])
     else:
-        # A turn by the golden part of the angle between directions finds a ridge of any direction in time.
+        # Turned by the golden part of the angle between directions, so that no direction is left out for long.
         angles = 2 * math.pi * (np.arange(DIRECTIONS) + turn * GOLDEN) / DIRECTIONS
-        ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        ring = np.concatenate([np.stack([np.cos(angles), np.sin(angles)], axis=1), along, -along])
     return np.concatenate([radius * ring for radius in RADII])
+
+
+def _summit(star: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Where a parabola through the centre of a star and its gains is highest; the centre if it has no top."""
+    numbers = star.shape[1]
+    first, second = np.triu_indices(numbers)
+    terms = np.concatenate([star, star[:, first] * star[:, second]], axis=1)
+    slopes = np.linalg.lstsq(terms, gains, rcond=None)[0]
+    curvature = np.zeros((numbers, numbers))
+    curvature[first, second] = slopes[numbers:]
+    curvature += curvature.T
+    if not np.all(np.linalg.eigvalsh(curvature) < 0):
+        return np.zeros(numbers)
+    step = -np.linalg.solve(curvature, slopes[:numbers])
+    return step / max(1.0, float(np.max(np.abs(step))) / FARTHEST_GUESS)

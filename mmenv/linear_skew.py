@@ -7,6 +7,7 @@ a scale of skill; the best two are found here by a search over exact evaluations
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +17,17 @@ from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable, quote_table
 
-# The net of lines that the search starts from, and how many of its points it climbs from.
+# The net of lines from which the search starts.
 SKEWS = 12
 LEVELS_INSIDE = 16
 LEVELS_OUTSIDE = 6
-STARTS = 3
+
+# How many of its peaks are climbed from, a peak being better than all points this near, in spacings.
+STARTS = 4
+NEIGHBOURHOOD = 2.0
+
+# Kinks are sharp only where much time is spent: at inventories up to this one.
+RIDGES = 4
 
 
 class LinearSkewFit(NamedTuple):
@@ -64,8 +71,10 @@ def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
 
     net, spacing = _net(market)
     values = objectives(net)
-    first = np.argsort(-values, kind="stable")[:STARTS]
-    tops = [climb(objectives, net[i], values[i], spacing[i]) for i in first]
+    # In these directions the quotes of one inventory stay where they are, at the end of the box for example.
+    steady = [(float(q), sign) for q in range(1, min(market.max_inventory, RIDGES) + 1) for sign in (1.0, -1.0)]
+    ridges = np.array([(1.0, 0.0), (0.0, 1.0), *steady])
+    tops = [climb(objectives, net[i], values[i], spacing[i], ridges) for i in _peaks(net, spacing, values)]
     (half_spread, skew), value = max(tops, key=lambda top: top[1])
     return LinearSkewFit(float(half_spread), float(skew), float(value))
 
@@ -76,23 +85,41 @@ def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:
     A skew beyond the width of the box takes a quote from end to end within a unit of inventory; a half-spread
     further from the box than skew * Q leaves every quote clipped.
     """
-    low, high, limit = market.min_depth, market.max_depth, market.max_inventory
-    width = high - low
+    low, high = _depths_that_matter(market)
+    width, limit = high - low, market.max_inventory
+    inside = np.linspace(low, high, LEVELS_INSIDE)
+    beyond = np.linspace(0, 1, LEVELS_OUTSIDE + 1) ** 2
     steep = np.geomspace(width / (64 * limit), 2 * width, SKEWS)
-    ratio = steep[1] / steep[0]
     points, spacings = [], []
-    for skew in np.concatenate([-steep[::-3], [0.0], steep]):
-        inside = np.linspace(low, high, LEVELS_INSIDE)
-        reach = abs(skew) * limit
-        beyond = reach * np.linspace(0, 1, LEVELS_OUTSIDE + 1)[1:] ** 2 if reach > 0 else np.empty(0)
-        for half_spread, gap in (
-            *((level, width / (LEVELS_INSIDE - 1)) for level in inside),
-            *((high + step, max(2 * step / LEVELS_OUTSIDE, width / LEVELS_INSIDE)) for step in beyond),
-            *((low - step, max(2 * step / LEVELS_OUTSIDE, width / LEVELS_INSIDE)) for step in beyond),
-        ):
-            points.append((half_spread, skew))
-            spacings.append((gap, max(abs(skew) * (ratio - 1), steep[0])))
-    return np.array(points), np.array(spacings)
+    for skew in np.concatenate([[0.0], steep, -steep[::-3]]):
+        outside = abs(skew) * limit * beyond
+        gaps = np.maximum(np.diff(outside), width / LEVELS_INSIDE)
+        half_spread = np.concatenate([inside, high + outside[1:], low - outside[1:]])
+        points.append(np.stack(np.broadcast_arrays(half_spread, skew), axis=1))
+        across = np.concatenate([np.full(LEVELS_INSIDE, inside[1] - inside[0]), gaps, gaps])
+        spacings.append(np.stack(np.broadcast_arrays(across, max(abs(skew), steep[0])), axis=1))
+    return np.concatenate(points), np.concatenate(spacings)
+
+
+def _peaks(net: np.ndarray, spacing: np.ndarray, values: np.ndarray) -> list[int]:
+    """The best few points of the net that have no better point near them, best first."""
+    peaks: list[int] = []
+    order = np.argsort(-values, kind="stable")
+    for rank, i in enumerate(order):
+        near = np.all(np.abs(net[order[:rank]] - net[i]) <= NEIGHBOURHOOD * spacing[i], axis=1)
+        if not near.any():
+            peaks.append(int(i))
+        if len(peaks) == STARTS:
+            break
+    return peaks
+
+
+def _depths_that_matter(market: Market) -> tuple[float, float]:
+    """The part of the box between a nearly certain fill in a step and an unlikely one in a whole session [price]."""
+    log_arrivals, k = market.law.log_arrivals, market.depth_decay
+    low = max(market.min_depth, (log_arrivals - 2) / k)
+    high = min(market.max_depth, (log_arrivals + math.log(market.steps) + 2) / k)
+    return (low, high) if low < high else (market.min_depth, market.max_depth)
 
 
 def _clipped_objectives(market: Market, objective: Objective, lines: np.ndarray) -> np.ndarray:
