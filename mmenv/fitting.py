@@ -17,6 +17,10 @@ from mmenv.solver import _Backup
 
 STATES_AT_ONCE = 4096
 
+# How many peaks of a net are climbed from, a peak being better than all points this near, in spacings.
+STARTS = 4
+NEIGHBOURHOOD = 2.0
+
 # A star of candidates: this many directions in the plane, at each of these parts of its radius.
 DIRECTIONS = 8
 RADII = (1.0, 1 / 3, 1 / 9)
@@ -52,6 +56,41 @@ def _objectives(market: Market, objective: Objective, bid_depth: np.ndarray, ask
     for n in reversed(range(market.steps)):
         value = _Backup(market, objective, value).value(bid_depth[n], ask_depth[n])
     return value[:, 0, market.max_inventory]
+
+
+def maximise(
+    objectives: Callable[[np.ndarray], np.ndarray],
+    net: np.ndarray,
+    spacing: np.ndarray,
+    ridges: np.ndarray | None = None,
+) -> tuple[np.ndarray, float]:
+    """The best point of a space of one or two numbers: climb from the peaks of a net, keep the highest top.
+
+    Args:
+        objectives: what to maximise, from points (candidates, numbers) to values (candidates,).
+        net: points that cover the space, shape (points, numbers).
+        spacing: how far from each its neighbours are, along each number, same shape.
+        ridges: directions in which the objective may have kinks, shape (directions, numbers).
+
+    Returns:
+        The point, shape (numbers,), and its objective.
+    """
+    values = objectives(net)
+    tops = [climb(objectives, net[i], values[i], spacing[i], ridges) for i in _peaks(net, spacing, values)]
+    return max(tops, key=lambda top: top[1])
+
+
+def _peaks(net: np.ndarray, spacing: np.ndarray, values: np.ndarray) -> list[int]:
+    """The best few points of a net that have no better point near them, best first."""
+    peaks: list[int] = []
+    order = np.argsort(-values, kind="stable")
+    for rank, i in enumerate(order):
+        near = np.all(np.abs(net[order[:rank]] - net[i]) <= NEIGHBOURHOOD * spacing[i], axis=1)
+        if not near.any():
+            peaks.append(int(i))
+        if len(peaks) == STARTS:
+            break
+    return peaks
 
 
 def climb(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmenv.fitting import climb, objectives_of
+from mmenv.fitting import maximise, objectives_of
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable, quote_table
@@ -21,10 +21,6 @@ from mmenv.quotes import QuoteTable, quote_table
 SKEWS = 12
 LEVELS_INSIDE = 16
 LEVELS_OUTSIDE = 6
-
-# How many of its peaks are climbed from, a peak being better than all points this near, in spacings.
-STARTS = 4
-NEIGHBOURHOOD = 2.0
 
 # Kinks are sharp only where much time is spent: at inventories up to this one.
 RIDGES = 4
@@ -70,12 +66,10 @@ def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
         return _clipped_objectives(market, objective, lines)
 
     net, spacing = _net(market)
-    values = objectives(net)
     # In these directions the quotes of one inventory stay where they are, at the end of the box for example.
     steady = [(float(q), sign) for q in range(1, min(market.max_inventory, RIDGES) + 1) for sign in (1.0, -1.0)]
     ridges = np.array([(1.0, 0.0), (0.0, 1.0), *steady])
-    tops = [climb(objectives, net[i], values[i], spacing[i], ridges) for i in _peaks(net, spacing, values)]
-    (half_spread, skew), value = max(tops, key=lambda top: top[1])
+    (half_spread, skew), value = maximise(objectives, net, spacing, ridges)
     return LinearSkewFit(float(half_spread), float(skew), float(value))
 
 
@@ -99,19 +93,6 @@ def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:
         across = np.concatenate([np.full(LEVELS_INSIDE, inside[1] - inside[0]), gaps, gaps])
         spacings.append(np.stack(np.broadcast_arrays(across, max(abs(skew), steep[0])), axis=1))
     return np.concatenate(points), np.concatenate(spacings)
-
-
-def _peaks(net: np.ndarray, spacing: np.ndarray, values: np.ndarray) -> list[int]:
-    """The best few points of the net that have no better point near them, best first."""
-    peaks: list[int] = []
-    order = np.argsort(-values, kind="stable")
-    for rank, i in enumerate(order):
-        near = np.all(np.abs(net[order[:rank]] - net[i]) <= NEIGHBOURHOOD * spacing[i], axis=1)
-        if not near.any():
-            peaks.append(int(i))
-        if len(peaks) == STARTS:
-            break
-    return peaks
 
 
 def _depths_that_matter(market: Market) -> tuple[float, float]:
