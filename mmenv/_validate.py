@@ -9,6 +9,10 @@ from numbers import Integral, Real
 from typing import Any
 
 
+# Numbers within [1/LARGEST, LARGEST] have squares and products that still fit a float.
+LARGEST = 1e100
+
+
 def real(name: str, value: Any, *, above: float | None = None, at_least: float | None = None) -> float:
     """Return `value` as a finite float, or raise.
 
@@ -23,14 +27,24 @@ def real(name: str, value: Any, *, above: float | None = None, at_least: float |
         allowed = f"a finite number >= {at_least:g}"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be {allowed}, got {value!r}")
-    number = float(value)
+    number = _as_float(value)
     if (
         not math.isfinite(number)
         or (above is not None and number <= above)
         or (at_least is not None and number < at_least)
     ):
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
+    if not abs(number) <= LARGEST or (above == 0 and number < 1 / LARGEST):
+        size = f"at most {LARGEST:g} in size" if number > 1 or number < -1 else f"at least {1 / LARGEST:g}"
+        raise ValueError(f"{name} must be {allowed}, {size}, got {value!r}")
     return number
+
+
+def _as_float(value: Real) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond the floats
+        return math.inf if value > 0 else -math.inf
 
 
 def integer(name: str, value: Any, *, at_least: int, at_most: int | None = None) -> int:

@@ -53,7 +53,7 @@ class Objective(ABC):
             ValueError: a penalty overflows at an inventory that the market allows.
         """
         largest = market.max_inventory
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             penalties = {
                 "running penalty": float(self.running_penalty(largest)) * market.horizon,
                 "terminal penalty": float(self.terminal_penalty(largest)),
