@@ -23,7 +23,7 @@ RISK_AVERSIONS = 33
 
 @dataclass(frozen=True)
 class AvellanedaStoikov:
-    """The formula of Avellaneda & Stoikov (2008), sections 2.4 and 3.2 (equations 32 and 33 of docs/model.md).
+    """The formula of Avellaneda & Stoikov (2008), sections 2.4 and 3.2 (equations 30 and 31 of docs/model.md).
 
     Attributes:
         risk_aversion: gamma of the exponential utility [1 / price], > 0.
@@ -49,7 +49,7 @@ class AvellanedaStoikov:
 
 @dataclass(frozen=True)
 class GueantLehalleFernandezTapia:
-    """The formula of Guéant, Lehalle & Fernandez-Tapia (2013) (equations 29 and 31 of docs/model.md).
+    """The formula of Guéant, Lehalle & Fernandez-Tapia (2013) (equations 25 and 29 of docs/model.md).
 
     Attributes:
         risk_aversion: gamma of the exponential utility [1 / price], > 0.
@@ -80,7 +80,7 @@ class GueantLehalleFernandezTapia:
 
 @dataclass(frozen=True)
 class ContinuousOptimal:
-    """The optimum of continuous time for an objective, quoted in discrete time (equation 29 of docs/model.md).
+    """The optimum of continuous time for an objective, quoted in discrete time (equation 25 of docs/model.md).
 
     Attributes:
         objective: any objective.
@@ -95,7 +95,7 @@ class ContinuousOptimal:
 
 @dataclass(frozen=True)
 class Optimal:
-    """The exact optimum for an objective over the market's box of depths (equations 12 to 17 of docs/model.md).
+    """The exact optimum for an objective over the market's box of depths (equations 14 to 19 of docs/model.md).
 
     Attributes:
         objective: any objective.

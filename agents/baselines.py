@@ -77,7 +77,7 @@ class Symmetric:
 
 @dataclass(frozen=True)
 class LinearSkew:
-    """Quotes linear in inventory: half_spread + skew q below the mid, half_spread - skew q above it (equation 36).
+    """Quotes linear in inventory: half_spread + skew q below the mid, half_spread - skew q above it (equation 32).
 
     Attributes:
         half_spread: depth of both quotes at q = 0 [price].

@@ -26,7 +26,7 @@ def time_left(market: Market) -> np.ndarray:
 
 
 def reservation_offset(market: Market, risk_aversion: float) -> np.ndarray:
-    """Reservation price less the mid, -q gamma sigma^2 (T - t) (equation 32 of docs/model.md).
+    """Reservation price less the mid, -q gamma sigma^2 (T - t) (equation 30 of docs/model.md).
 
     Returns:
         Shape (steps, 2Q+1) [price].
@@ -35,7 +35,7 @@ def reservation_offset(market: Market, risk_aversion: float) -> np.ndarray:
 
 
 def optimal_spread(market: Market, risk_aversion: float) -> np.ndarray:
-    """Spread around the reservation price, gamma sigma^2 (T - t) + (2/gamma) ln(1 + gamma/k) (equation 33).
+    """Spread around the reservation price, gamma sigma^2 (T - t) + (2/gamma) ln(1 + gamma/k) (equation 31).
 
     Returns:
         Shape (steps,) [price].
@@ -46,7 +46,7 @@ def optimal_spread(market: Market, risk_aversion: float) -> np.ndarray:
 def avellaneda_stoikov(market: Market, risk_aversion: float) -> QuoteTable:
     """The quotes of Avellaneda & Stoikov (2008): half the spread on each side of the reservation price.
 
-    An approximation to the optimum of the exponential utility (equations 32 and 33 of docs/model.md).
+    An approximation to the optimum of the exponential utility (equations 30 and 31 of docs/model.md).
 
     Args:
         market: the market; its box of depths is ignored.
@@ -62,7 +62,7 @@ def avellaneda_stoikov(market: Market, risk_aversion: float) -> QuoteTable:
 
 
 def asymptotic_glft(market: Market, risk_aversion: float) -> QuoteTable:
-    """The quotes of Guéant, Lehalle & Fernandez-Tapia (2013) far from the end (equation 31 of docs/model.md).
+    """The quotes of Guéant, Lehalle & Fernandez-Tapia (2013) far from the end (equation 29 of docs/model.md).
 
     The long-horizon limit of the optimum for the exponential utility, with its ground state approximated by
     a Gaussian: linear in inventory and constant in time.
@@ -85,7 +85,7 @@ def asymptotic_glft(market: Market, risk_aversion: float) -> QuoteTable:
 
 
 def continuous_quotes(market: Market, objective: Objective) -> QuoteTable:
-    """The optimal quotes of continuous time at t = n dt (equation 29 of docs/model.md).
+    """The optimal quotes of continuous time at t = n dt (equation 25 of docs/model.md).
 
     For `ExponentialUtility` these are the finite-horizon quotes of Guéant, Lehalle & Fernandez-Tapia (2013).
 
@@ -105,7 +105,7 @@ def continuous_quotes(market: Market, objective: Objective) -> QuoteTable:
 
 
 def continuous_value(market: Market, objective: Objective) -> np.ndarray:
-    """The value of quoting optimally in continuous time, h(t, q) at t = n dt (equations 26 to 28).
+    """The value of quoting optimally in continuous time, h(t, q) at t = n dt (equations 24 to 27 of docs/model.md).
 
     omega = exp(k h) solves a linear equation, so that h is the logarithm of a matrix exponential.
 
@@ -132,7 +132,7 @@ def continuous_value(market: Market, objective: Objective) -> np.ndarray:
 
 
 def log_hopping_rate(market: Market, risk_aversion: float) -> float:
-    """Logarithm of A (1 + gamma/k)^-(1 + k/gamma), which is A/e at gamma = 0 (equation 27); -inf at A = 0."""
+    """Logarithm of A (1 + gamma/k)^-(1 + k/gamma), which is A/e at gamma = 0 (equation 26); -inf at A = 0."""
     if market.arrival_rate == 0:
         return -math.inf
     ratio = risk_aversion / market.depth_decay
@@ -143,7 +143,7 @@ def log_hopping_rate(market: Market, risk_aversion: float) -> float:
 def log_propagator(decay: np.ndarray, log_rate: float, duration: float) -> np.ndarray:
     """Logarithm of exp(G t), entry by entry, for G with -decay on its diagonal and one rate on both sides of it.
 
-    exp(G t) is a Taylor step of t / 2^m, squared m times (equation 30 of docs/model.md). Off the diagonal
+    exp(G t) is a Taylor step of t / 2^m, squared m times (equation 28 of docs/model.md). Off the diagonal
     everything is nonnegative, so nothing cancels; entries are held as logarithms, so nothing over- or
     underflows; and a diagonal entry near one is held as its distance from one, which it would else be rounded
     to. Each entry thus keeps its own precision, where a general `expm` returns zero or NaN for steep penalties.

@@ -1,4 +1,4 @@
-"""The fill laws, each whole in one place: probability, reach, best depth (docs/model.md, section 2).
+"""The fill laws, each whole in one place: probability, reach, best depth (docs/model.md, section 2, equations 5 to 7).
 
 A law says how a depth turns into the chance of a fill within one step. Takers reach a random depth on
 each side; a quote fills if and only if reach > depth, so a law is also a distribution of the reach.

@@ -52,7 +52,7 @@ class Grade:
 
     @property
     def skill(self) -> float:
-        """1 - gap / gap of the best linear skew: 0 is a straight line, 1 the optimum.
+        """1 - gap / gap of the best linear skew: 0 is a straight line, 1 the optimum (equation 33 of docs/model.md).
 
         NaN where the straight line is itself optimal to rounding.
         """

@@ -1,6 +1,6 @@
 """The straight line that skill is measured from: quotes linear in inventory, and the best of them.
 
-A linear skew quotes half_spread + skew q below the mid and half_spread - skew q above it (equation 36 of
+A linear skew quotes half_spread + skew q below the mid and half_spread - skew q above it (equation 32 of
 docs/model.md), so a positive skew sells inventory off. It is two numbers, which makes it the natural zero of
 a scale of skill; the best two are found here by a search over exact evaluations.
 """
@@ -35,7 +35,7 @@ class LinearSkewFit(NamedTuple):
 
 
 def linear_skew_table(market: Market, half_spread: float, skew: float) -> QuoteTable:
-    """The quotes of a linear skew in every state, unclipped (equation 36 of docs/model.md).
+    """The quotes of a linear skew in every state, unclipped (equation 32 of docs/model.md).
 
     Args:
         market: the market; its box of depths is ignored.

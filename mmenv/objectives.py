@@ -8,7 +8,7 @@ so that one solver, one evaluation and one set of environments serve them all:
 - `risk_aversion`, gamma: of the exponential (CARA) utility; 0 is a risk-neutral maker.
 
 All of them maximise the certainty equivalent, -(1/gamma) ln E exp(-gamma Y), or E Y at gamma = 0, of
-Y = W_N - W_0 - sum phi(q') dt - l(q_N).
+Y = W_N - W_0 - sum phi(q') dt - l(q_N) (equation 10).
 """
 
 from __future__ import annotations

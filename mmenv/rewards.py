@@ -1,4 +1,4 @@
-"""The reward forms: what an environment pays for a step (docs/model.md, section 4).
+"""The reward forms: what an environment pays for a step (docs/model.md, section 4, equations 11 to 13).
 
 - `realised`: what the market paid. For CARA, the increment of the utility of wealth.
 - `expected`: the expectation of the realised reward over fills and move, given state and quotes; additive
@@ -81,7 +81,7 @@ class Rewards:
         return -np.exp(-gamma * before.wealth) * np.expm1(-gamma * paid) / gamma
 
     def expected(self, step: int, inventory: Any, quotes: Quotes) -> Any:
-        """The `expected` or `surrogate` reward of quoting in a state (equations 9 and 10 of docs/model.md).
+        """The `expected` or `surrogate` reward of quoting in a state (equations 12 and 13 of docs/model.md).
 
         Args:
             step: n.

@@ -84,7 +84,7 @@ class ExactEvaluation:
 
 
 def solve(market: Market, objective: Objective) -> Solution:
-    """Solve a market exactly by backward induction (equations 12 to 17 of docs/model.md).
+    """Solve a market exactly by backward induction (equations 14 to 19 of docs/model.md).
 
     The two depths of a state are coupled, since both sides may fill within one step; the coupling is solved
     to the global maximum, not dropped.
@@ -111,7 +111,7 @@ def solve(market: Market, objective: Objective) -> Solution:
 
 
 def evaluate_exactly(market: Market, objective: Objective, quotes: QuoteTable | Policy) -> ExactEvaluation:
-    """Evaluate quotes exactly: objective, moments of profit, inventory (equations 18 to 22 of docs/model.md).
+    """Evaluate quotes exactly: objective, moments of profit, inventory (equations 20 to 22 of docs/model.md).
 
     Args:
         market: the market; its box does not bound the quotes.
@@ -294,7 +294,7 @@ class _Backup:
         return _certainty_equivalent(outcomes, self.gamma)
 
     def best_depths(self) -> tuple[np.ndarray, np.ndarray]:
-        """The depths that maximise `value` over the box (equation 15).
+        """The depths that maximise `value` over the box (equations 16 to 19).
 
         Each side's best depth given the other's is known. Starting from an ask that never fills and from one
         that always does, best responses move monotonically and enclose every mutual best response between

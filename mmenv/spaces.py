@@ -21,7 +21,7 @@ from mmenv.objectives import Objective
 
 
 def trading_rate(market: Market) -> float:
-    """Fills per side and unit time at the depth 1/k that earns most, at most one a step [1 / time]."""
+    """Fills per side and unit time at the depth 1/k that earns most, at most one a step (equation 34) [1 / time]."""
     return min(market.arrival_rate / math.e, 1 / market.dt)
 
 
@@ -29,7 +29,7 @@ def inventory_scale(market: Market, objective: Objective) -> float:
     """The natural scale of inventory, L [units], 1 <= L <= Q.
 
     Unguided fills spread inventory like a diffusion; the penalty pulls it back. The two balance where
-    k psi(L) L^2 = trading rate, psi(q) = phi(q) + gamma sigma^2 q^2 / 2. Without a penalty, L is how far
+    k psi(L) L^2 = trading rate (equation 35), psi(q) = phi(q) + gamma sigma^2 q^2 / 2. Without a penalty, L is how far
     inventory spreads within the session.
     """
     rate = trading_rate(market)
@@ -47,7 +47,7 @@ def inventory_scale(market: Market, objective: Objective) -> float:
 
 
 def relaxation_time(market: Market, objective: Objective) -> float:
-    """How long unguided fills need to cross the natural scale: L^2 / (2 trading rate), within [dt, T] [time]."""
+    """Time unguided fills need to cross the natural scale, L^2 / (2 trading rate) (equation 35), in [dt, T] [time]."""
     rate = trading_rate(market)
     if rate == 0:
         return market.horizon

@@ -1,8 +1,9 @@
 """The tape: all that the outside world does in a session, drawn before anyone acts (docs/model.md, section 3).
 
-Nothing on the tape depends on the maker's quotes, so one tape can be played to any number of policies.
-Streams are keyed by (seed, block of 64 environments, episode) and whole blocks are always drawn: what
-environment i sees depends neither on how many environments run beside it nor on any other seed.
+Reaches follow equation 8, so that reach > depth has exactly the probability of a fill (equation 9). Nothing
+on the tape depends on the maker's quotes, so one tape can be played to any number of policies. Streams are
+keyed by (seed, block of 64 environments, episode) and whole blocks are always drawn: what environment i sees
+depends neither on how many environments run beside it nor on any other seed.
 """
 
 from __future__ import annotations
