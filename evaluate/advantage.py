@@ -2,9 +2,8 @@
 
 Quoting d in state s costs the advantage V*(s) - Q*(s, d) >= 0, and the policy pays it as often as it visits s.
 By the performance-difference lemma (equation 23 of docs/model.md) the sum of visits times advantage is the gap,
-V*(start) - V(start). For the
-exponential utility the same telescoping holds for exp(-gamma V): visits are then weighted by the utility still
-at stake, and the sum S gives the gap ln(1 + gamma S) / gamma.
+V*(start) - V(start). For the exponential utility the same telescoping holds for exp(-gamma V): visits are then
+weighted by the utility still at stake, and the sum S gives the gap ln(1 + gamma S) / gamma.
 """
 
 from __future__ import annotations
