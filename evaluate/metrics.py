@@ -13,6 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -163,9 +164,7 @@ def estimate(moments: Moments, figure: Figure, confidence: float = CONFIDENCE) -
     return _interval(moments, figure.value(moments.mean), figure.slopes(moments.mean), confidence)
 
 
-def paired_difference(
-    moments: Moments, figure: Figure, reference: Figure, confidence: float = CONFIDENCE
-) -> Estimate:
+def paired_difference(moments: Moments, figure: Figure, reference: Figure, confidence: float = CONFIDENCE) -> Estimate:
     """The difference of a figure between a policy and a reference that played the same tape.
 
     Args:
@@ -216,13 +215,33 @@ class Histogram:
         """The histograms of both sets of samples together; the edges must be the same."""
         return Histogram(self.edges, self.counts + other.counts, self.outside + other.outside)
 
+    def select(self, index: int) -> Histogram:
+        """The histogram of one of several policies, along the first axis."""
+        return Histogram(self.edges, self.counts[index], self.outside[index])
+
     def density(self) -> np.ndarray:
         """Probability density in every bin, shape (..., bins) [1 / unit of the edges]."""
         total = self.counts.sum(axis=-1) + self.outside
         return self.counts / (total[..., None] * np.diff(self.edges))
 
 
-def over_seeds(values: Sequence[float]) -> Estimate:
-    """The middle value (the lower one of two) and the range over training seeds: exact values, so no interval."""
+class SeedRange(NamedTuple):
+    """A figure over training seeds. Each value is exact, so this is a range and no interval.
+
+    Attributes:
+        middle: the middle value, the lower of the two middle ones where their number is even.
+        low: the smallest.
+        high: the largest.
+        seeds: how many there are.
+    """
+
+    middle: float
+    low: float
+    high: float
+    seeds: int
+
+
+def over_seeds(values: Sequence[float]) -> SeedRange:
+    """The range of a figure over training seeds."""
     ordered = sorted(values)
-    return Estimate(ordered[(len(ordered) - 1) // 2], ordered[0], ordered[-1])
+    return SeedRange(ordered[(len(ordered) - 1) // 2], ordered[0], ordered[-1], len(ordered))

@@ -26,7 +26,7 @@ from mmenv.tape import Tape
 # evaluation's tape apart from all of them: no agent is graded on a session that it was trained on.
 EVALUATION_STREAMS = 2**64
 PIECE = 1024
-BINS = 120
+BINS = 160
 DEFAULT_RISK_AVERSION = 0.1
 
 COLUMNS = (
@@ -132,7 +132,12 @@ class Lineup:
     """
 
     def __init__(
-        self, market: Market, objective: Objective, tables: Sequence[QuoteTable], scales: Sequence[Scale], reference: int
+        self,
+        market: Market,
+        objective: Objective,
+        tables: Sequence[QuoteTable],
+        scales: Sequence[Scale],
+        reference: int,
     ) -> None:
         for table in tables:
             table.check(market)
@@ -237,7 +242,7 @@ def simulate(lineup: Lineup, episodes: int, seed: int) -> Iterator[Sample]:
         tape = Tape.draw(lineup.market, min(PIECE, episodes - first), seed, episode=piece)
         columns = lineup.play(tape)
         if edges is None:
-            edges = np.linspace(0.0, 1.5 * max(float(columns["drawdown"].max()), 1e-9), BINS + 1)
+            edges = np.linspace(0.0, 1.5 * max(float(np.quantile(columns["drawdown"], 0.99)), 1e-9), BINS + 1)
         yield lineup.count(columns, edges)
 
 

@@ -1,0 +1,212 @@
+"""`python -m evaluate`: grade agents against the exact optimum of their market, and write a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+EPISODES = 100_000
+FORMATS = ("html", "md", "csv", "png", "svg")
+PARTS = {
+    "compare": "runs side by side: settings, exact grades, paired differences",
+    "watch": "an animated session of a run, as one HTML page",
+    "tables": "tables of the exact gap over markets, objectives and formulas",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without Greek letters still gets its table
+    part = arguments[0] if arguments and arguments[0] in PARTS else "report"
+    try:
+        return _PARTS[part](arguments[1:] if part != "report" else arguments)
+    except KeyboardInterrupt:
+        print("\ninterrupted: nothing was written", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _report(arguments: Sequence[str]) -> int:
+    options = _report_parser().parse_args(arguments)
+    formats = _words("format", options.format, FORMATS)
+    if options.runs and options.env:
+        raise ValueError("--env is for a ladder without runs: runs bring their own problem")
+    started = time.perf_counter()
+    from mmenv._extras import needs
+
+    with needs("report"):
+        import matplotlib  # noqa: F401  (asked for before the work, not after it)
+    from evaluate import entrants, folder, report, text
+    from evaluate.ladder import build_ladder
+    from evaluate.runs import load_runs, newest_run
+
+    paths = [*options.runs, *([str(newest_run(Path("runs")))] if options.latest else [])]
+    names = None if options.policies is None else _words("policies", options.policies, entrants.BASELINES)
+    runs = load_runs(paths) if paths else []
+    problem = runs[0].problem if runs else _problem(options.env)
+    out = folder.choose(options.out, _name(paths, options.env), options.overwrite)
+    field = [*entrants.baselines(problem, names), *(run.entrant for run in runs), entrants.optimum(problem)]
+    ladder = build_ladder(problem, field, options.episodes, options.seed, progress=_episodes_bar)
+    results = report.Results(ladder, runs, _command(arguments))
+    files = report.write(results, out, formats, _pictures_bar)
+    print(text.console_table(text.summary_rows(ladder)))
+    print(_explanation(results))
+    _say_where(out, files, time.perf_counter() - started)
+    return 0
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m evaluate compare", description=PARTS["compare"])
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders; the first is what others are compared to")
+    _add_tape_options(parser)
+    options = parser.parse_args(arguments)
+    if len(options.runs) < 2:
+        raise ValueError(f"compare needs at least two runs, got {len(options.runs)}")
+    from evaluate.compare import compare
+
+    print(compare(options.runs, options.episodes, options.seed, _episodes_bar))
+    return 0
+
+
+def _watch(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m evaluate watch", description=PARTS["watch"])
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the session (default: 0)")
+    parser.add_argument("--out", metavar="FILE", help="the page to write (default: reports/watch-RUN.html)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the page if it exists")
+    options = parser.parse_args(arguments)
+    from evaluate.watch import watch
+
+    print(f"page: {watch(options.run, options.seed, options.out, options.overwrite)}")
+    return 0
+
+
+def _tables(arguments: Sequence[str]) -> int:
+    from evaluate import tables
+
+    return tables.main(arguments)
+
+
+_PARTS: dict[str, Callable[[Sequence[str]], int]] = {
+    "report": _report,
+    "compare": _compare,
+    "watch": _watch,
+    "tables": _tables,
+}
+
+
+def _report_parser() -> argparse.ArgumentParser:
+    parts = "\n".join(f"  {name:9s} {text}" for name, text in PARTS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluate",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Grade agents against the exact optimum of their market and write a report: tables, figures, HTML.",
+        epilog=f"other commands (python -m evaluate COMMAND --help):\n{parts}\n",
+    )
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders of one problem; none: the ladder alone")
+    parser.add_argument("--latest", action="store_true", help="add the newest run folder below runs/")
+    parser.add_argument("--env", metavar="ID", help="without runs: the environment whose ladder is shown")
+    parser.add_argument("--policies", nargs="+", metavar="NAME", help="baselines to show (default: all)")
+    _add_tape_options(parser)
+    parser.add_argument("--format", nargs="+", metavar="NAME", help=f"files to write (default: {' '.join(FORMATS)})")
+    parser.add_argument("--out", metavar="FOLDER", help="where to write (default: a new folder below reports/)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the report in --out")
+    return parser
+
+
+def _add_tape_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--episodes", type=int, default=EPISODES, metavar="N", help=f"simulated sessions (default: {EPISODES:,})"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the evaluation's tape (default: 0)")
+
+
+def _words(option: str, given: Sequence[str] | None, known: Iterable[str]) -> list[str]:
+    """The words of an option, separated by spaces or commas, all of them known; all known ones by default."""
+    from mmenv import _validate
+
+    options = list(known)
+    if given is None:
+        return options
+    words = [word for text in given for word in text.split(",") if word]
+    return [_validate.choice(f"--{option}", word, options) for word in dict.fromkeys(words)]
+
+
+def _problem(env: str | None) -> Any:
+    """The problem of a registered environment, the default one if none is named."""
+    from mmenv import Problem, _validate
+    from mmenv.envs.registration import IDS
+
+    name = next(iter(IDS)) if env is None else env if "/" in env else f"mmenv/{env}"
+    return Problem.from_arguments(**IDS[_validate.choice("--env", name, IDS)])
+
+
+def _name(paths: Sequence[str], env: str | None) -> str:
+    """What the report's folder is called by default."""
+    if not paths:
+        return "ladder" if env is None else f"ladder-{env.split('/')[-1]}"
+    more = f"-and-{len(paths) - 1}-more" if len(paths) > 1 else ""
+    return f"{Path(paths[0]).resolve().name}{more}"
+
+
+def _command(arguments: Sequence[str]) -> str:
+    return " ".join(["python -m evaluate", *arguments])
+
+
+def _explanation(results: Any) -> str:
+    from evaluate import text
+
+    ladder = results.ladder
+    lines = [
+        "",
+        f"Exact, but for the last column: difference to {ladder.reference} over {ladder.episodes:,} sessions of one "
+        f"tape, with 95 % intervals.",
+        "Skill: 0 is the best straight line, 1 the exact optimum.",
+    ]
+    lines += [text.headline(ladder, group, standings) for group, standings in text.seed_groups(ladder).items()]
+    return "\n".join(lines)
+
+
+def _say_where(out: Path, files: Sequence[Path], seconds: float) -> None:
+    main_file = next((path for suffix in (".html", ".md", ".csv") for path in files if path.suffix == suffix), out)
+    print(f"\nreport:   {main_file}")
+    pictures = [path for path in files if path.suffix in (".png", ".svg")]
+    if pictures:
+        print(f"pictures: {pictures[0].parent} ({len(pictures)} files)")
+    print(f"took {seconds:.0f} s")
+
+
+def _episodes_bar(samples: Iterator[Any], total: int) -> Iterator[Any]:
+    """Show how many sessions have been simulated, once it takes long enough to wonder."""
+    with _bar(total, "sessions") as bar:
+        for sample in samples:
+            yield sample
+            bar.update(sample.moments.count)
+
+
+def _pictures_bar(names: Sequence[str], what: str) -> Iterator[str]:
+    with _bar(len(names), what) as bar:
+        for name in names:
+            yield name
+            bar.update(1)
+
+
+def _bar(total: int, what: str) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=what, unit="", unit_scale=True, delay=2, disable=None, leave=False, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

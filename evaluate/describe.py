@@ -1,0 +1,98 @@
+"""Problems and policies in words, for readers who have not seen the code."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+
+from evaluate.advantage import AdvantageMap
+from evaluate.text import number
+from mmenv.market import Market
+from mmenv.objectives import Objective
+from mmenv.quotes import QuoteTable
+
+PACKAGES = ("mmenv", "numpy", "scipy", "gymnasium", "matplotlib", "torch", "stable-baselines3")
+
+
+def market_rows(market: Market) -> list[list[str]]:
+    """The parameters of a market with what they mean."""
+    meaning = {
+        "initial_mid": "mid price at the start [price]",
+        "volatility": "volatility of the mid [price per root of time]",
+        "horizon": "length of a session [time]",
+        "steps": "steps in a session",
+        "arrival_rate": "market orders per side and unit of time that reach the mid",
+        "depth_decay": "how fast fills get rarer with depth [1 / price]",
+        "max_inventory": "largest inventory, long or short [units]",
+        "min_depth": "smallest depth that may be quoted [price]",
+        "max_depth": "largest depth that may be quoted [price]",
+        "fill_law": "how depth turns into the chance of a fill within a step",
+    }
+    rows = [["parameter", "value", "meaning"]]
+    return rows + [[name, f"{value}", meaning.get(name, "")] for name, value in market.to_dict().items()]
+
+
+def objective_sentence(objective: Objective) -> str:
+    """What is maximised, in one sentence."""
+    values = objective.to_dict()
+    terminal = values.get("terminal_weight", 0.0)
+    end = f", less {terminal:g}·q² for the inventory left at the end" if terminal else ""
+    match values["name"]:
+        case "exponential_penalty":
+            charge = f"{values['weight']:g}·(exp({values['rate']:g}·|q|) − 1)"
+            return (
+                f"The maker maximises expected profit less {charge} per unit of time while it holds inventory q{end}."
+            )
+        case "quadratic_penalty":
+            charge = f"{values['weight']:g}·q²"
+            return (
+                f"The maker maximises expected profit less {charge} per unit of time while it holds inventory q{end}."
+            )
+        case "exponential_utility":
+            gamma = f"{values['risk_aversion']:g}"
+            return (
+                f"The maker maximises the expected exponential utility of profit at risk aversion γ = {gamma}; values "
+                f"are certainty equivalents, the sure profit it would swap the session for."
+            )
+        case _:
+            return "The maker maximises expected profit."
+
+
+def versions(seen: Mapping[str, str | None] | None = None) -> str:
+    """The versions at work, of packages that are installed; `seen` overrides what is asked of the installation."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    found |= {name: version for name, version in (seen or {}).items() if version}
+    return ", ".join(f"{name} {version}" for name, version in found.items())
+
+
+def costliest_rows(
+    market: Market, losses: AdvantageMap, ours: QuoteTable, best: QuoteTable, count: int = 10
+) -> list[list[str]]:
+    """The states that cost a policy most: when, where, how often, quotes against the best, share of the gap."""
+    rows = [["time", "inventory", "visits [%]", "bid", "best bid", "ask", "best ask", "cost a visit", "% of the gap"]]
+    if market.regimes > 1:
+        rows[0].insert(1, "regime")
+    for at in losses.costliest(count):
+        n, z, i = at
+        row = [
+            f"{n * market.dt:.3f}",
+            f"{i - market.max_inventory:+d}",
+            f"{100 * losses.visits[at]:.3g}",
+            *_quotes(ours, best, at),
+            f"{losses.advantage[at]:.3g}",
+            f"{100 * losses.cost[at] / losses.gap:.3g}",
+        ]
+        if market.regimes > 1:
+            row.insert(1, str(z))
+        rows.append(row)
+    return rows
+
+
+def _quotes(ours: QuoteTable, best: QuoteTable, at: tuple[int, int, int]) -> Sequence[str]:
+    return [number(float(side[at])) for side in (ours.bid_depth, best.bid_depth, ours.ask_depth, best.ask_depth)]

@@ -1,0 +1,111 @@
+"""Who stands on the ladder beside the agents: baselines, their free numbers fitted, and the optimum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from agents import (
+    AvellanedaStoikov,
+    ContinuousOptimal,
+    FixedSpread,
+    GueantLehalleFernandezTapia,
+    LinearSkew,
+    Symmetric,
+)
+from evaluate.ladder import Entrant
+from evaluate.streaming import DEFAULT_RISK_AVERSION
+from mmenv import _validate
+from mmenv.grading import reference_solution
+from mmenv.problem import Problem
+
+# A fitted risk aversion this close to the objective's own gets no row of its own.
+SAME_RISK_AVERSION = 1e-3
+NO_RISK_AVERSION = 1e-5
+
+Formula = AvellanedaStoikov | GueantLehalleFernandezTapia
+
+
+def fixed_spread(problem: Problem) -> list[Entrant]:
+    """The margin of a maker who knows the takers but not inventory: 1/k, or ln(1 + gamma/k)/gamma for CARA."""
+    margin = problem.market.law.natural_margin(problem.objective.risk_aversion)
+    return [Entrant(f"fixed spread, {margin:.3f} a side", "baseline", FixedSpread(margin, margin), "fixed")]
+
+
+def symmetric(problem: Problem) -> list[Entrant]:
+    """The same depth on both sides everywhere, the best there is."""
+    best = Symmetric.fit(problem.market, problem.objective)
+    return [Entrant(f"best symmetric, {best.half_spread:.3f} a side", "baseline", best, "symmetric")]
+
+
+def avellaneda_stoikov(problem: Problem) -> list[Entrant]:
+    """Avellaneda & Stoikov (2008)."""
+    fitted = AvellanedaStoikov.fit(problem.market, problem.objective)
+    return _formula(problem, AvellanedaStoikov, fitted, "Avellaneda–Stoikov", "as")
+
+
+def asymptotic_glft(problem: Problem) -> list[Entrant]:
+    """Guéant, Lehalle & Fernandez-Tapia (2013), far from the end."""
+    fitted = GueantLehalleFernandezTapia.fit(problem.market, problem.objective)
+    return _formula(problem, GueantLehalleFernandezTapia, fitted, "GLFT asymptotic", "glft")
+
+
+def finite_glft(problem: Problem) -> list[Entrant]:
+    """Guéant, Lehalle & Fernandez-Tapia (2013), finite horizon: for CARA the optimum of continuous time."""
+
+    def formula(risk_aversion: float) -> GueantLehalleFernandezTapia:
+        return GueantLehalleFernandezTapia(risk_aversion, finite_horizon=True)
+
+    fitted = GueantLehalleFernandezTapia.fit(problem.market, problem.objective, finite_horizon=True)
+    return _formula(problem, formula, fitted, "GLFT finite", "glft_finite")
+
+
+def _formula(
+    problem: Problem, formula: Callable[[float], Formula], fitted: Formula, name: str, key: str
+) -> list[Entrant]:
+    """A formula at the objective's own risk aversion, or 0.1, and at the one that is best for the objective."""
+    own, best = problem.objective.risk_aversion or DEFAULT_RISK_AVERSION, fitted.risk_aversion
+    rows = [Entrant(f"{name} γ={own:g}", "baseline", formula(own), key)]
+    if abs(math.log(best / own)) > SAME_RISK_AVERSION:
+        shown = f"γ={best:.3g}" if best > NO_RISK_AVERSION else "γ→0"
+        rows.append(Entrant(f"{name} best {shown}", "baseline", fitted, f"{key}_best"))
+    return rows
+
+
+def continuous(problem: Problem) -> list[Entrant]:
+    """The optimum of continuous time, quoted in discrete time."""
+    return [Entrant("continuous-time optimum", "baseline", ContinuousOptimal(problem.objective), "continuous")]
+
+
+def linear_skew(problem: Problem) -> list[Entrant]:
+    """The best straight line, from which skill is measured."""
+    return [Entrant("best linear skew", "baseline", LinearSkew.fit(problem.market, problem.objective), "linear_skew")]
+
+
+BASELINES: dict[str, Callable[[Problem], list[Entrant]]] = {
+    "fixed": fixed_spread,
+    "symmetric": symmetric,
+    "as": avellaneda_stoikov,
+    "glft": asymptotic_glft,
+    "glft_finite": finite_glft,
+    "continuous": continuous,
+    "linear_skew": linear_skew,
+}
+
+
+def baselines(problem: Problem, names: Iterable[str] | None = None) -> list[Entrant]:
+    """The baselines of a problem, all of them or those named.
+
+    Raises:
+        ValueError: an unknown name; the message suggests the nearest.
+    """
+    chosen = list(BASELINES) if names is None else [_validate.choice("policy", name, BASELINES) for name in names]
+    if problem.objective.risk_aversion > 0 and "glft_finite" in chosen:
+        chosen = [name for name in chosen if name != "continuous"]
+    return [entrant for name in chosen for entrant in BASELINES[name](problem)]
+
+
+def optimum(problem: Problem) -> Entrant:
+    """The exact optimum."""
+    quotes = reference_solution(problem.market, problem.objective).quotes
+    return Entrant("exact optimum", "optimum", quotes, "optimum")
