@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
-from scipy.optimize import brentq
 
 from mmenv.market import Market
 from mmenv.objectives import Objective
@@ -38,6 +37,8 @@ def inventory_scale(market: Market, objective: Objective) -> float:
     def imbalance(scale: float) -> float:
         risk = objective.risk_aversion * (market.volatility * scale) ** 2 / 2
         return market.depth_decay * (float(objective.running_penalty(scale)) + risk) * scale**2 - rate
+
+    from scipy.optimize import brentq  # a fifth of a second, which `import mmenv` need not take
 
     if imbalance(1.0) >= 0:
         return 1.0
