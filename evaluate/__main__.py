@@ -49,6 +49,7 @@ def _report(arguments: Sequence[str]) -> int:
         import matplotlib  # noqa: F401  (asked for before the work, not after it)
     from evaluate import entrants, folder, report, text
     from evaluate.ladder import build_ladder
+    from evaluate.results import Results
     from evaluate.runs import load_runs, newest_run
 
     paths = [*options.runs, *([str(newest_run(Path("runs")))] if options.latest else [])]
@@ -58,7 +59,7 @@ def _report(arguments: Sequence[str]) -> int:
     out = folder.choose(options.out, _name(paths, options.env), options.overwrite)
     field = [*entrants.baselines(problem, names), *(run.entrant for run in runs), entrants.optimum(problem)]
     ladder = build_ladder(problem, field, options.episodes, options.seed, progress=_episodes_bar)
-    results = report.Results(ladder, runs, _command(arguments))
+    results = Results(ladder, runs, _command(arguments))
     files = report.write(results, out, formats, _pictures_bar)
     print(text.console_table(text.summary_rows(ladder)))
     print(_explanation(results))

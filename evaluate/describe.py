@@ -6,6 +6,8 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 
+import numpy as np
+
 from evaluate.advantage import AdvantageMap
 from evaluate.text import number
 from mmenv.market import Market
@@ -29,8 +31,10 @@ def market_rows(market: Market) -> list[list[str]]:
         "max_depth": "largest depth that may be quoted [price]",
         "fill_law": "how depth turns into the chance of a fill within a step",
     }
-    rows = [["parameter", "value", "meaning"]]
-    return rows + [[name, f"{value}", meaning.get(name, "")] for name, value in market.to_dict().items()]
+    rows = [["parameter", "value"]]
+    for name, value in market.to_dict().items():
+        rows.append([f"`{name}`: {meaning[name]}" if name in meaning else f"`{name}`", f"{value}"])
+    return rows
 
 
 def objective_sentence(objective: Objective) -> str:
@@ -40,7 +44,8 @@ def objective_sentence(objective: Objective) -> str:
     end = f", less {terminal:g}·q² for the inventory left at the end" if terminal else ""
     match values["name"]:
         case "exponential_penalty":
-            charge = f"{values['weight']:g}·(exp({values['rate']:g}·|q|) − 1)"
+            weight = "" if values["weight"] == 1 else f"{values['weight']:g}·"
+            charge = f"{weight}(exp({values['rate']:g}·|q|) − 1)"
             return (
                 f"The maker maximises expected profit less {charge} per unit of time while it holds inventory q{end}."
             )
@@ -59,20 +64,24 @@ def objective_sentence(objective: Objective) -> str:
             return "The maker maximises expected profit."
 
 
-def versions(seen: Mapping[str, str | None] | None = None) -> str:
-    """The versions at work, of packages that are installed; `seen` overrides what is asked of the installation."""
+def versions() -> dict[str, str]:
+    """The versions at work, of the packages that are installed."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    found |= {name: version for name, version in (seen or {}).items() if version}
-    return ", ".join(f"{name} {version}" for name, version in found.items())
+    return found
+
+
+def listed(versions: Mapping[str, str | None]) -> str:
+    """Versions in a line; those that are not known are left out."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version)
 
 
 def costliest_rows(
-    market: Market, losses: AdvantageMap, ours: QuoteTable, best: QuoteTable, count: int = 10
+    market: Market, losses: AdvantageMap, visits: np.ndarray, ours: QuoteTable, best: QuoteTable, count: int = 10
 ) -> list[list[str]]:
     """The states that cost a policy most: when, where, how often, quotes against the best, share of the gap."""
     rows = [["time", "inventory", "visits [%]", "bid", "best bid", "ask", "best ask", "cost a visit", "% of the gap"]]
@@ -82,11 +91,11 @@ def costliest_rows(
         n, z, i = at
         row = [
             f"{n * market.dt:.3f}",
-            f"{i - market.max_inventory:+d}",
-            f"{100 * losses.visits[at]:.3g}",
+            f"{i - market.max_inventory:d}",
+            f"{100 * visits[at]:.3g}",
             *_quotes(ours, best, at),
-            f"{losses.advantage[at]:.3g}",
-            f"{100 * losses.cost[at] / losses.gap:.3g}",
+            f"{losses.advantage[at]:.2e}",
+            f"{100 * losses.cost[at] / losses.gap:.2f}",
         ]
         if market.regimes > 1:
             row.insert(1, str(z))

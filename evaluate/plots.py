@@ -51,9 +51,18 @@ def plot_ladder(ladder: Ladder) -> Figure:
         axes.plot(gaps, [y] * len(gaps), "o", color=colour, markersize=7 if kind == "agent" else 5.5, clip_on=False)
         middle = sorted(gaps)[(len(gaps) - 1) // 2]
         span = f"{middle:.2g}" if len(gaps) == 1 else f"{min(gaps):.2g} to {max(gaps):.2g}"
-        axes.annotate(span, (max(gaps), y), (8, 0), textcoords="offset points", va="center", fontsize=8, color=colour)
+        axes.annotate(
+            span,
+            (max(gaps), y),
+            (8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=colour,
+            bbox={"color": "white" if kind == "baseline" else "#FDF2ED", "pad": 0.8, "linewidth": 0},
+        )
         if kind == "agent":
-            axes.axhspan(y - 0.5, y + 0.5, color=RED, alpha=0.07, linewidth=0)
+            axes.axhspan(y - 0.5, y + 0.5, color="#FDF2ED", linewidth=0, zorder=0)
     straight = ladder.find("linear_skew")
     if straight is not None and gap_of(ladder, straight) > 0:
         axes.axvline(gap_of(ladder, straight), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)

@@ -42,7 +42,8 @@ def plot_quotes(
     """
     at = shown_inventories(market, visits)
     often = visits[:, regime, at] > SELDOM
-    figure = new_figure(10.5, 5.6)
+    figure = new_figure(10.8, 5.6)
+    figure.get_layout_engine().set(wspace=0.05)  # type: ignore[union-attr, call-arg]
     grid: Any = figure.subplots(2, 3, sharex=True, sharey=True)
     for row, (side, field) in zip(grid, SIDES, strict=True):
         ours, best = (_finite(getattr(table, field)[:, regime, at]) for table in (learned, optimal))

@@ -31,12 +31,15 @@ def skill(value: float) -> str:
     return f"{value:.{3 if value > -1 else 2 if value > -10 else 1 if value > -100 else 0}f}"
 
 
-def with_interval(figure: Estimate, joint: str = " ± ", most_digits: int = 8) -> str:
-    """An estimate with half its interval, to two digits of the latter."""
+def with_interval(figure: Estimate, joint: str = " ± ", most_digits: int = 9) -> str:
+    """An estimate with half its interval, to one digit of the latter, or two where that digit is a 1."""
     half = figure.half_width
     if not math.isfinite(half) or not math.isfinite(figure.value):
         return "–"
-    digits = 3 if half == 0 else min(most_digits, max(0, 1 - math.floor(math.log10(half))))
+    digits = 3
+    if half > 0:
+        power = math.floor(math.log10(half))
+        digits = min(most_digits, max(0, (half < 2 * 10.0**power) - power))
     value = f"{figure.value:.{digits}f}"
     value = value.lstrip("-") if float(value) == 0 else value
     return f"{value}{joint}{half:.{digits}f}"
@@ -101,26 +104,30 @@ def markdown_table(rows: Rows) -> str:
 
 def exact_rows(ladder: Ladder) -> Rows:
     """Everything that is known without sampling error."""
-    head = "policy,value," + score_header(ladder) + ",skill,profit mean,profit std,certainty equivalent"
+    head = f"policy,value,{score_header(ladder)},skill,profit mean,profit std,certainty equivalent"
     head += ",final inventory mean,final inventory std,average spread"
     rows = [head.split(",")]
     for standing in ladder.standings:
         exact = standing.exact
-        rows.append([
-            standing.label,
-            number(standing.grade.objective, 4),
-            score(ladder, standing),
-            skill(standing.grade.skill),
-            number(exact.profit_mean),
-            number(exact.profit_std),
-            number(standing.certainty_equivalent),
-            number(exact.final_inventory_mean),
-            number(exact.final_inventory_std),
-            number(exact.mean_spread, 4),
-        ])  # fmt: skip
-    return rows
+        graded = [number(standing.grade.objective, 4), score(ladder, standing), skill(standing.grade.skill)]
+        profit = (exact.profit_mean, exact.profit_std, standing.certainty_equivalent)
+        rest = (exact.final_inventory_mean, exact.final_inventory_std, exact.mean_spread)
+        rows.append([standing.label, *graded, *map(number, (*profit, *rest))])
+    return _without(rows, "certainty equivalent") if is_cara(ladder) else rows
 
 
+def is_cara(ladder: Ladder) -> bool:
+    """Whether the objective is an exponential utility, so that the certainty equivalent is the value itself."""
+    return ladder.problem.objective.risk_aversion > 0
+
+
+def _without(rows: Rows, *columns: str) -> Rows:
+    """The rows without the columns of those headers."""
+    kept = [i for i, name in enumerate(rows[0]) if name not in columns]
+    return [[row[i] for i in kept] for row in rows]
+
+
+# What the tables of simulated figures show, and what they call it.
 SIMULATED = {
     "value": "value",
     "profit_mean": "profit mean",
@@ -139,7 +146,7 @@ def simulated_rows(ladder: Ladder) -> Rows:
     rows = [["policy", *SIMULATED.values()]]
     for standing in ladder.standings:
         rows.append([standing.label, *(with_interval(standing.simulated[name]) for name in SIMULATED)])
-    return rows
+    return _without(rows, "certainty equivalent") if is_cara(ladder) else rows
 
 
 def paired_rows(ladder: Ladder) -> Rows:
@@ -148,17 +155,18 @@ def paired_rows(ladder: Ladder) -> Rows:
     for standing in ladder.standings:
         if standing.label != ladder.reference:
             rows.append([standing.label, *(with_interval(standing.versus[name]) for name in SIMULATED)])
-    return rows
+    return _without(rows, "certainty equivalent") if is_cara(ladder) else rows
 
 
 def split_rows(ladder: Ladder) -> Rows:
-    """Where profit comes from, exactly; drawdown and fills are simulated."""
+    """Where profit comes from, and what the penalty takes from it, exactly."""
     rows = [["policy", "spread earned", "inventory profit", "profit", "penalty", "profit less penalty"]]
     for standing in ladder.standings:
         split, mean = standing.split, standing.exact.profit_mean
         figures = (split.spread_earned, split.inventory_profit, mean, split.penalty, mean - split.penalty)
         rows.append([standing.label, *map(number, figures)])
-    return rows
+    charged = any(standing.split.penalty != 0 for standing in ladder.standings)
+    return rows if charged else _without(rows, "penalty", "profit less penalty")
 
 
 def csv_text(ladder: Ladder) -> str:
