@@ -1,27 +1,54 @@
 """Bounds for statistical tests, derived from sample sizes and a level; nothing here is tuned.
 
-Every test of a suite of `tests` statistical tests runs at level FAMILY_LEVEL / tests, so that a correct library
-fails the whole suite with a chance of at most FAMILY_LEVEL. Seeds are pinned: a pass is a pass for good.
+Fewer than TESTS statistical tests are made in all, the proofs included, each at level FAMILY_LEVEL / TESTS: a
+correct library fails any of them with a chance of at most FAMILY_LEVEL. Seeds are pinned: a pass is a pass for good.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 FAMILY_LEVEL = 1e-6
+ROUNDING = 1e-10
+TESTS = 1000
+# The two-sided normal bound of one test, 6.1 standard errors.
+Z_BOUND = float(stats.norm.isf(FAMILY_LEVEL / TESTS / 2))
 
 
-def z_critical(tests: int) -> float:
-    """The two-sided normal bound of one of `tests` tests."""
-    return float(stats.norm.isf(FAMILY_LEVEL / tests / 2))
+@dataclass
+class Sums:
+    """Mean and standard error of a sample that comes in pieces, summed around `centre` so that nothing cancels."""
 
+    centre: float
+    count: int = 0
+    total: float = 0.0
+    square: float = 0.0
 
-def z_of_mean(sample: np.ndarray, expected: float) -> float:
-    """|mean - expected| in standard errors estimated from the sample."""
-    return float(abs(np.mean(sample) - expected) / (np.std(sample, ddof=1) / math.sqrt(np.size(sample))))
+    def add(self, sample: np.ndarray) -> None:
+        away = np.asarray(sample, dtype=float) - self.centre
+        self.count += away.size
+        self.total += float(away.sum())
+        self.square += float(away @ away)
+
+    @property
+    def mean(self) -> float:
+        return self.centre + self.total / self.count
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return math.sqrt(max(0.0, self.square - self.total**2 / self.count)) / self.count
+
+    def z(self, expected: float) -> float:
+        """|mean - expected| in standard errors; a difference below ROUNDING is not one."""
+        away = abs(self.mean - expected)
+        if away <= ROUNDING:
+            return 0.0
+        return away / self.error if self.error > 0 else math.inf
 
 
 def z_of_frequency(hits: int, trials: int, probability: float) -> float:
@@ -45,9 +72,9 @@ def ks_distance(sample: np.ndarray, cdf: object) -> float:
     return float(max(np.max(np.arange(1, size + 1) / size - values), np.max(values - np.arange(size) / size)))
 
 
-def ks_critical(size: int, tests: int) -> float:
-    """The bound on the distance of one of `tests` tests, by the Dvoretzky-Kiefer-Wolfowitz-Massart inequality.
+def ks_bound(size: int) -> float:
+    """The bound on the distance of one test, by the Dvoretzky-Kiefer-Wolfowitz-Massart inequality.
 
     P(distance > d) <= 2 exp(-2 size d^2) holds at every size, and is sharp in the limit.
     """
-    return math.sqrt(math.log(2 * tests / FAMILY_LEVEL) / (2 * size))
+    return math.sqrt(math.log(2 * TESTS / FAMILY_LEVEL) / (2 * size))

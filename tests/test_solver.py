@@ -16,16 +16,15 @@ from mmenv import (
     Objective,
     QuadraticPenalty,
     RiskNeutral,
-    Tape,
     evaluate_exactly,
-    simulate,
     solve,
 )
 from mmenv.quotes import quote_table
 from mmenv.solver import fill_probabilities, state_visits
 from tests import bruteforce
 from tests.cases import LAWS, mirrored, random_market, random_objective, random_quotes, scaled
-from tests.statistics import z_critical, z_of_mean
+from tests.sampling import expectations, observe
+from tests.statistics import Z_BOUND
 
 # name: market, additive objective, CARA objective
 PROBLEMS = {
@@ -216,26 +215,9 @@ SIMULATED = [
 def test_simulation_agrees_with_exact_evaluation(market: Market, objective: Objective) -> None:
     quotes = solve(market, objective).quotes
     found = evaluate_exactly(market, objective, quotes)
-    paths = simulate(market, quotes, Tape.draw(market, 20_000, seed=1))
-    final = paths.inventory[-1].astype(float)
-    charged = objective.running_penalty(paths.inventory[1:]).sum(axis=0) * market.dt
-    worth = paths.profit - charged - objective.terminal_penalty(final)
-    gamma, goal = objective.risk_aversion, found.objective
-    if gamma:
-        worth, goal = np.exp(-gamma * worth), math.exp(-gamma * goal)
-    both = np.isfinite(paths.bid_depth) & np.isfinite(paths.ask_depth)
-    spread = np.where(both, np.where(both, paths.bid_depth + paths.ask_depth, 0.0) - found.mean_spread, 0.0)
-    samples = {
-        "objective": (worth, goal),
-        "profit mean": (paths.profit, found.profit_mean),
-        "profit variance": ((paths.profit - found.profit_mean) ** 2, found.profit_std**2),
-        "final inventory mean": (final, found.final_inventory_mean),
-        "final inventory variance": ((final - found.final_inventory_mean) ** 2, found.final_inventory_std**2),
-        "mean spread": (spread.sum(axis=0), 0.0),
-    }
-    bound = z_critical(len(samples) * len(SIMULATED))
-    for name, (sample, expected) in samples.items():
-        assert z_of_mean(sample, expected) <= bound, name
+    observed = observe(market, objective, {"optimal": quotes}, {"optimal": found}, paths=20_000, seed=1)["optimal"]
+    for name, expected in expectations(found, objective, centre=found).items():
+        assert observed[name].z(expected) <= Z_BOUND, name
 
 
 @pytest.mark.parametrize(("market", "objective"), random_problems(8, seed=5))

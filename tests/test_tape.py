@@ -14,7 +14,7 @@ from mmenv import Market, Tape
 from mmenv.tape import BLOCK, draw_chunks
 from tests.bruteforce import fill_and_miss
 from tests.cases import LAWS
-from tests.statistics import ks_critical, ks_distance, z_critical, z_of_correlation, z_of_frequency
+from tests.statistics import Z_BOUND, ks_bound, ks_distance, z_of_correlation, z_of_frequency
 
 PARTS = ("mid_move", "bid_reach", "ask_reach")
 SHORT = Market(steps=70, horizon=0.35)  # more than one chunk, and not a whole number of them
@@ -65,15 +65,15 @@ def test_the_market_only_scales_the_draws() -> None:
 def test_distributions(law: str) -> None:
     market = Market(fill_law=law, steps=400)
     tape = Tape.draw(market, 500, seed=0)
-    tests, size = 20, tape.mid_move.size
+    size = tape.mid_move.size
     move = market.volatility * math.sqrt(market.dt)
-    assert ks_distance(tape.mid_move, lambda x: stats.norm.cdf(x / move)) <= ks_critical(size, tests)
+    assert ks_distance(tape.mid_move, lambda x: stats.norm.cdf(x / move)) <= ks_bound(size)
     for reach in (tape.bid_reach, tape.ask_reach):
         # Where fills are not certain the reach has the law as its tail.
-        assert ks_distance(reach, lambda x: fill_and_miss(market, x)[1]) <= ks_critical(size, tests)
+        assert ks_distance(reach, lambda x: fill_and_miss(market, x)[1]) <= ks_bound(size)
         for depth in (-1.0, -0.3, 0.0, 0.5, 1.0, 2.0):
             p = float(fill_and_miss(market, np.array(depth))[0])
-            assert z_of_frequency(int((reach > depth).sum()), size, p) <= z_critical(tests)
+            assert z_of_frequency(int((reach > depth).sum()), size, p) <= Z_BOUND
 
 
 def test_sides_steps_and_paths_are_independent() -> None:
@@ -91,7 +91,7 @@ def test_sides_steps_and_paths_are_independent() -> None:
         "bid of paths": (tape.bid_reach[:, :-1], tape.bid_reach[:, 1:]),
     }
     for name, (first, second) in pairs.items():
-        assert z_of_correlation(first, second) <= z_critical(len(pairs)), name
+        assert z_of_correlation(first, second) <= Z_BOUND, name
 
 
 def test_flow_and_select() -> None:
