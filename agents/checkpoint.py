@@ -67,10 +67,7 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
         raise RunError(f"{folder / 'policy.json'} states no valid architecture: {error}") from error
     expected = {name: tuple(weight.shape) for name, weight in QuoteNetwork(architecture).state_dict().items()}
     check_shapes(folder / "policy.safetensors", tensors, expected)
-    network = QuoteNetwork(architecture)
-    import torch
-
-    network.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
+    network = QuoteNetwork.from_arrays(architecture, tensors)
     return TrainedPolicy(str(config.get("name", folder.name)), problem, network, config)
 
 
