@@ -86,12 +86,20 @@ class QuoteNetwork(nn.Module):
         self.actor = _perceptron(architecture.inputs, architecture.hidden, outputs=2, gain=0.01)
         self.critic = _perceptron(architecture.inputs, architecture.hidden, outputs=1, gain=1.0)
 
+    @classmethod
+    def from_arrays(cls, architecture: Architecture, arrays: Mapping[str, np.ndarray]) -> QuoteNetwork:
+        """The network with given weights, by the names and shapes of its `state_dict`."""
+        network = cls(architecture)
+        network.load_state_dict({name: torch.from_numpy(values) for name, values in arrays.items()})
+        return network
+
     def actions(self, observations: torch.Tensor) -> torch.Tensor:
         """The mean action, bid first, shape (batch, 2), for observations of shape (batch, inputs)."""
         output = self.architecture.action_scale * self.actor(self._fold(observations))
-        if self.architecture.fold:
-            return torch.where(observations[:, :1] < 0, output.flip(1), output)
-        return output
+        if not self.architecture.fold:
+            return output
+        even, odd = output[:, :1], observations[:, :1] * output[:, 1:]
+        return torch.cat([even + odd, even - odd], dim=1)
 
     def values(self, observations: torch.Tensor) -> torch.Tensor:
         """The critic's values, shape (batch, 1), for observations of shape (batch, inputs)."""

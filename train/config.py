@@ -31,28 +31,28 @@ class TrainingConfig:
         metadata={"help": "its keyword arguments, as JSON or as name:value ...", "flags": (), "rules": {}},
     )
     seed: int = _option(0, "seed of networks, noise and market", at_least=0, at_most=2**32 - 1)
-    n_timesteps: int = _option(4_096_000, "transitions to train on", "-n", "--n-timesteps", at_least=1)
+    n_timesteps: int = _option(8_192_000, "transitions to train on", "-n", "--n-timesteps", at_least=1)
     log_folder: str = _option("runs", "where the run folder is made", "-f", "--log-folder")
     tensorboard_log: bool = _option(False, "write TensorBoard logs into the run folder", "-tb", "--tensorboard-log")
     eval_freq: int = _option(
-        200_000, "transitions between exact grades, checkpoints and rows of progress.csv", at_least=1
+        400_000, "transitions between exact grades, checkpoints and rows of progress.csv", at_least=1
     )
     threads: int = _option(1, "torch threads", at_least=1)
 
     rollout_size: int = _option(25_600, "transitions per rollout, rounded to whole sessions", at_least=2)
-    batch_size: int = _option(2560, "transitions per minibatch", at_least=2)
-    n_epochs: int = _option(6, "passes over a rollout", at_least=1)
-    learning_rate: float = _option(3e-3, "Adam's step size at the start; it falls linearly to 0", above=0)
-    gae_horizon: float = _option(1.15, "horizon of GAE, in expected fills per side", above=0)
+    batch_size: int = _option(1280, "transitions per minibatch", at_least=2)
+    n_epochs: int = _option(2, "passes over a rollout", at_least=1)
+    learning_rate: float = _option(5e-3, "Adam's step size at the start; it falls linearly to 0", above=0)
+    gae_horizon: float = _option(0.37, "horizon of GAE, in expected fills per side", above=0)
     clip_range: float = _option(0.2, "PPO's clip range", above=0)
     vf_coef: float = _option(0.5, "weight of the critic's loss", above=0)
     max_grad_norm: float = _option(0.5, "largest norm of a gradient", above=0)
-    hidden: tuple[int, ...] = _option((64, 64), "widths of the hidden layers of actor and critic", at_least=1)
+    hidden: tuple[int, ...] = _option((32, 32), "widths of the hidden layers of actor and critic", at_least=1)
     fold: bool = _option(True, "use the symmetry of the market: see |q|, swap the sides where q < 0")
     noise_start: float = _option(0.55, "standard deviation of the noise on depths at the start [1/k]", above=0)
     noise_end: float = _option(0.075, "standard deviation of the noise on depths at the end [1/k]", above=0)
     centre_rate: float = _option(0.1, "how fast the constant that centres rewards follows their mean", at_least=0)
-    average_last: float = _option(0.0, "share of the run, at its end, whose weights are averaged", at_least=0)
+    average_last: float = _option(0.15, "share of the run, at its end, whose weights are averaged", at_least=0)
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -75,7 +75,7 @@ class TrainingConfig:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {},
-    "standard": {"n_timesteps": 5 * 4_096_000},
+    "standard": {"n_timesteps": 40_960_000, "eval_freq": 2_000_000},
 }
 
 

@@ -51,6 +51,14 @@ def start(config: TrainingConfig, report: Report) -> Path:
     return _run(algorithm, folder, report)
 
 
+def train_in_memory(config: TrainingConfig) -> TrainedPolicy:
+    """Train a new agent and return it; nothing is written."""
+    torch.set_num_threads(config.threads)
+    algorithm = MarketMakingPPO(config.problem, config)
+    algorithm.learn(config.n_timesteps, log_interval=None)  # type: ignore[arg-type]
+    return TrainedPolicy(f"PPO, seed {config.seed}", config.problem, algorithm.graded_network, config.to_dict())
+
+
 def resume(folder: Path, report: Report) -> Path:
     """Continue an interrupted run, to the very weights it would have had without the interruption.
 
