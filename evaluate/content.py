@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from evaluate import describe, text
 from evaluate.document import Block, Bullets, Heading, Paragraph, Picture, Table
 from evaluate.ladder import Ladder
@@ -13,6 +15,7 @@ WEIGHTED = (
     " The maker is averse to risk, so a visit counts by the utility still at stake in it: losses after a bad start to "
     "the session weigh more."
 )
+TOO_FEW = " A dash: a few bad sessions outweigh all others, so that this many sessions allow no honest interval."
 
 
 def title(results: Results) -> str:
@@ -67,6 +70,8 @@ def _ladder(results: Results) -> list[Block]:
         f"aversion {profit_risk_aversion(ladder.problem.objective):g}."
     )
     agents = [standing.label for standing in ladder.agents()]
+    unsure = any(math.isnan(figure.low) for standing in ladder.standings for figure in standing.simulated.values())
+    few = TOO_FEW if unsure else ""
     return [
         Heading("The ladder"),
         Bullets([
@@ -83,10 +88,10 @@ def _ladder(results: Results) -> list[Block]:
             f"same takers for all, so that differences between policies are far less noisy than the figures. "
             f"Intervals cover the truth with 95 % probability."
         ),
-        Table(text.simulated_rows(ladder), "Simulated, ± half of the 95 % interval.", agents),
+        Table(text.simulated_rows(ladder), f"Simulated, ± half of the 95 % interval.{few}", agents),
         Table(
             text.paired_rows(ladder),
-            f"Simulated difference to {ladder.reference} on the same tape, ± half of the 95 % interval.",
+            f"Simulated difference to {ladder.reference} on the same tape, ± half of the 95 % interval.{few}",
             agents,
         ),
         Table(

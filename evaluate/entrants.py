@@ -45,7 +45,9 @@ def avellaneda_stoikov(problem: Problem) -> list[Entrant]:
 
 
 def asymptotic_glft(problem: Problem) -> list[Entrant]:
-    """Guéant, Lehalle & Fernandez-Tapia (2013), far from the end."""
+    """Guéant, Lehalle & Fernandez-Tapia (2013), far from the end; it has no meaning without takers."""
+    if problem.market.arrival_rate == 0:
+        return []
     fitted = GueantLehalleFernandezTapia.fit(problem.market, problem.objective)
     return _formula(problem, GueantLehalleFernandezTapia, fitted, "GLFT asymptotic", "glft")
 

@@ -155,8 +155,7 @@ def build_ladder(
     """
     market, objective = problem.market, problem.objective
     grades = [grade(problem, entrant.policy) for entrant in entrants]
-    equivalents = [profit_equivalent(problem, graded) for graded in grades]
-    scales = [Scale.of(g.evaluation, c) for g, c in zip(grades, equivalents, strict=True)]
+    scales = [exact_scale(problem, graded) for graded in grades]
     lineup = Lineup(market, objective, [graded.quotes for graded in grades], scales, reference)
     sample = merge_all(progress(simulate(lineup, episodes, seed), episodes))
     figures = [simulated_figures(objective, scale) for scale in scales]
@@ -164,7 +163,7 @@ def build_ladder(
         Standing(
             entrant=entrant,
             grade=graded,
-            certainty_equivalent=equivalents[i],
+            certainty_equivalent=scales[i].profit,
             split=profit_split(problem, graded),
             simulated={name: estimate(sample.moments.select(i), figure) for name, figure in figures[i].items()},
             versus={
@@ -182,12 +181,28 @@ def build_ladder(
     return Ladder(problem, solution, tuple(standings), entrants[reference].label, episodes, seed)
 
 
-def profit_equivalent(problem: Problem, graded: Grade) -> float:
-    """Exact certainty equivalent of profit, at the objective's own risk aversion or 0.1 [price]."""
-    utility = ExponentialUtility(profit_risk_aversion(problem.objective))
-    if problem.objective == utility:
-        return graded.objective
-    return evaluate_exactly(problem.market, utility, graded.quotes).objective
+def exact_scale(problem: Problem, graded: Grade) -> Scale:
+    """Where the results of graded quotes lie, exactly.
+
+    With c(gamma) the certainty equivalent of profit at gamma, the j-th moment of exp(-gamma (profit - c(gamma))) is
+    exp(j gamma (c(gamma) - c(j gamma))), from which its skewness follows.
+    """
+    gamma, exact = profit_risk_aversion(problem.objective), graded.evaluation
+
+    def equivalent(risk_aversion: float) -> float:
+        utility = ExponentialUtility(risk_aversion)
+        if problem.objective == utility:
+            return graded.objective
+        return evaluate_exactly(problem.market, utility, graded.quotes).objective
+
+    certain = equivalent(gamma)
+    with np.errstate(over="ignore", invalid="ignore"):
+        second, third = (float(np.exp(j * gamma * (certain - equivalent(j * gamma)))) for j in (2, 3))
+        variance = second - 1
+        skewness = (third - 3 * second + 2) / np.float64(variance) ** 1.5 if variance > 1e-12 else 0.0
+    # Beyond every float is beyond every number of sessions.
+    skewness = float(skewness) if np.isfinite(skewness) else np.inf
+    return Scale(exact.objective, certain, exact.profit_mean, exact.profit_std, skewness)
 
 
 def profit_split(problem: Problem, graded: Grade) -> Split:

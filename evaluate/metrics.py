@@ -19,6 +19,9 @@ import numpy as np
 from scipy import stats
 
 CONFIDENCE = 0.95
+# The mean of n numbers of skewness s is normal up to an error of order s / sqrt(n). Beyond this ratio the interval of
+# a certainty equivalent covers the truth too seldom, so none is given.
+LARGEST_SKEW = 0.3
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,10 @@ class Figure(ABC):
     def slopes(self, mean: np.ndarray) -> dict[int, float]:
         """Derivatives of the figure by the columns that it depends on."""
 
+    def is_trusted(self, count: int) -> bool:
+        """Whether `count` samples are enough for an interval."""
+        return True
+
 
 @dataclass(frozen=True)
 class Mean(Figure):
@@ -139,15 +146,22 @@ class Ratio(Figure):
 class CertaintyEquivalent(Figure):
     """-(1/gamma) ln E exp(-gamma X), from the column exp(-gamma (X - shift)).
 
-    A shift near the answer keeps the exponential within range.
+    A shift near the answer keeps the exponential within range. The mean of an exponential may hang on a few bad
+    samples, or on none that was seen, so its interval is only as good as the column's skewness lets it be. That
+    must be the true one: a sample without its rare values looks harmless.
     """
 
     column: int
     risk_aversion: float
     shift: float
+    skewness: float = 0.0
 
     def value(self, mean: np.ndarray) -> float:
-        return self.shift - math.log(float(mean[self.column])) / self.risk_aversion
+        utility = float(mean[self.column])
+        return self.shift - math.log(utility) / self.risk_aversion if utility > 0 else math.nan
+
+    def is_trusted(self, count: int) -> bool:
+        return self.skewness <= LARGEST_SKEW * math.sqrt(count)
 
     def slopes(self, mean: np.ndarray) -> dict[int, float]:
         return {self.column: -1 / (self.risk_aversion * float(mean[self.column]))}
@@ -160,8 +174,17 @@ def estimate(moments: Moments, figure: Figure, confidence: float = CONFIDENCE) -
         moments: of one policy; at least two samples.
         figure: what to estimate.
         confidence: probability that the interval covers the truth.
+
+    Returns:
+        The estimate; its interval is NaN where the samples are too few to trust one.
+
+    Raises:
+        ValueError: there is but one sample.
     """
-    return _interval(moments, figure.value(moments.mean), figure.slopes(moments.mean), confidence)
+    value = figure.value(moments.mean)
+    if not figure.is_trusted(moments.count):
+        return Estimate(value, math.nan, math.nan)
+    return _interval(moments, value, figure.slopes(moments.mean), confidence)
 
 
 def paired_difference(moments: Moments, figure: Figure, reference: Figure, confidence: float = CONFIDENCE) -> Estimate:
@@ -172,9 +195,17 @@ def paired_difference(moments: Moments, figure: Figure, reference: Figure, confi
         figure: the figure of the policy, by its columns.
         reference: the figure of the reference, by its own columns.
         confidence: probability that the interval covers the truth.
+
+    Returns:
+        The estimate; its interval is NaN where the samples are too few to trust one.
+
+    Raises:
+        ValueError: there is but one sample.
     """
     columns = len(moments.mean) // 2
     ours, theirs = moments.mean[:columns], moments.mean[columns:]
+    if not (figure.is_trusted(moments.count) and reference.is_trusted(moments.count)):
+        return Estimate(figure.value(ours) - reference.value(theirs), math.nan, math.nan)
     slopes = figure.slopes(ours)
     slopes |= {columns + column: -slope for column, slope in reference.slopes(theirs).items()}
     return _interval(moments, figure.value(ours) - reference.value(theirs), slopes, confidence)
@@ -182,7 +213,7 @@ def paired_difference(moments: Moments, figure: Figure, reference: Figure, confi
 
 def _interval(moments: Moments, value: float, slopes: dict[int, float], confidence: float) -> Estimate:
     if moments.count < 2:
-        raise ValueError(f"an interval needs at least 2 episodes, got {moments.count}")
+        raise ValueError(f"an interval needs at least 2 samples, got {moments.count}")
     columns = list(slopes)
     gradient = np.array([slopes[column] for column in columns])
     covariance = moments.scatter[np.ix_(columns, columns)] / (moments.count - 1)

@@ -88,9 +88,11 @@ def _ladder_rows(ladder: Ladder) -> list[tuple[str, str, list[float]]]:
         entrant = standing.entrant
         if entrant.kind != "optimum":
             groups.setdefault(entrant.key if entrant.kind == "agent" else entrant.label, []).append(standing)
+    # What is this much closer than the farthest is close to rounding: it is shown at the edge.
+    floor = 1e-6 * max(gap_of(ladder, standing) for standings in groups.values() for standing in standings)
     rows = []
     for key, standings in groups.items():
-        gaps = [max(gap_of(ladder, standing), 1e-10) for standing in standings]
+        gaps = [max(gap_of(ladder, standing), floor) for standing in standings]
         seeds = f" ({len(gaps)} seeds)" if len(gaps) > 1 else ""
         rows.append((key + seeds, standings[0].entrant.kind, gaps))
     return sorted(rows, key=lambda row: -sorted(row[2])[(len(row[2]) - 1) // 2])

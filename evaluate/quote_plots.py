@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from evaluate.advantage import AdvantageMap
 from evaluate.style import BLACK, GREY, KEY_COLOUR, LINE, PALE, RED, light_grid, new_figure
@@ -105,12 +106,13 @@ def plot_slices(
         optimal: the optimal quotes.
         visits: the agent's visits, shape (steps, regimes, 2Q+1).
     """
+    times = _three_times(market)
     figure = new_figure(10.5, 6.2)
-    grid: Any = figure.subplots(2, 3, sharey="row", sharex=True, height_ratios=(1.35, 1))
+    grid: Any = figure.subplots(2, len(times), sharey="row", sharex=True, height_ratios=(1.35, 1), squeeze=False)
     at = shown_inventories(market, visits)
     q = market.inventories[at]
     far = 0.0
-    for column, n in enumerate(_three_times(market)):
+    for column, n in enumerate(times):
         quotes, off = grid[:, column]
         for label, (key, table) in {**tables, "exact optimum": ("optimum", optimal)}.items():
             style = _line(key)
@@ -134,6 +136,7 @@ def plot_slices(
     high = 1.25 * max(float(np.max(side[np.isfinite(side)])) for side in depths)
     grid[0, 0].set_ylim(-high, high)
     grid[0, 0].set_xlim(q[0] - 0.5, q[-1] + 0.5)
+    grid[0, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=len(tables) + 1)
     return figure
 
@@ -143,8 +146,9 @@ def _often(visits: np.ndarray) -> np.ndarray:
 
 
 def _three_times(market: Market) -> Sequence[int]:
-    """The start, the middle, and shortly before the end; the market has then spread over its inventories."""
-    return (min(market.steps - 1, market.steps // 20), market.steps // 2, max(0, market.steps - 1 - market.steps // 20))
+    """Early, midway and shortly before the end, as far as they differ."""
+    soon, last = market.steps // 20, market.steps - 1
+    return sorted({soon, last // 2, last - soon})
 
 
 def _line(key: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def pictures(results: Results) -> dict[str, Callable[[], Figure]]:
     """What draws each picture, by name."""
     ladder, market = results.ladder, results.ladder.problem.market
     drawn: dict[str, Callable[[], Figure]] = {}
-    if any(standing.entrant.kind != "optimum" for standing in ladder.standings):
+    if any(plots.gap_of(ladder, standing) > 0 for standing in ladder.standings):
         drawn["ladder"] = partial(plots.plot_ladder, ladder)
     for one in results.featured:
         visits = one.standing.exact.visits[:-1]

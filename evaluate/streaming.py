@@ -19,7 +19,6 @@ from mmenv.dynamics import Quotes, initial_state, step
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable
-from mmenv.solver import ExactEvaluation
 from mmenv.tape import Tape
 
 # Sessions of training are keyed by seeds below 2^64 (64 random bits where none is given). Adding 2^64 keeps the
@@ -27,6 +26,7 @@ from mmenv.tape import Tape
 EVALUATION_STREAMS = 2**64
 PIECE = 1024
 BINS = 160
+LARGEST_EXPONENT = 300.0
 DEFAULT_RISK_AVERSION = 0.1
 
 COLUMNS = (
@@ -59,17 +59,14 @@ class Scale:
         profit: certainty equivalent of profit [price].
         profit_mean: mean of profit [price].
         profit_std: standard deviation of profit [price].
+        skewness: of exp(-gamma profit); decides how many sessions the interval of a certainty equivalent needs.
     """
 
     outcome: float
     profit: float
     profit_mean: float
     profit_std: float
-
-    @classmethod
-    def of(cls, evaluation: ExactEvaluation, profit_equivalent: float) -> Scale:
-        """The scale of an exact evaluation and the certainty equivalent of its profit."""
-        return cls(evaluation.objective, profit_equivalent, evaluation.profit_mean, evaluation.profit_std)
+    skewness: float = 0.0
 
 
 def profit_risk_aversion(objective: Objective) -> float:
@@ -80,13 +77,15 @@ def profit_risk_aversion(objective: Objective) -> float:
 def simulated_figures(objective: Objective, scale: Scale) -> dict[str, Figure]:
     """The figures that a simulation yields, by name."""
     gamma = objective.risk_aversion
-    value = CertaintyEquivalent(AT["outcome_utility"], gamma, scale.outcome) if gamma else Mean(AT["outcome"])
+    value: Figure = Mean(AT["outcome"])
+    if gamma:
+        value = CertaintyEquivalent(AT["outcome_utility"], gamma, scale.outcome, scale.skewness)
     return {
         "value": value,
         "profit_mean": Mean(AT["profit"]),
         "profit_std": Deviation(AT["profit"], AT["profit_square"], scale.profit_mean),
         "certainty_equivalent": CertaintyEquivalent(
-            AT["profit_utility"], profit_risk_aversion(objective), scale.profit
+            AT["profit_utility"], profit_risk_aversion(objective), scale.profit, scale.skewness
         ),
         "final_inventory_mean": Mean(AT["final_inventory"]),
         "final_inventory_std": Deviation(AT["final_inventory"], AT["final_inventory_square"]),
@@ -192,13 +191,13 @@ class Lineup:
     ) -> dict[str, np.ndarray]:
         scales, gamma = self._scales, self.objective.risk_aversion
         outcome, inventory = profit - penalty, state.inventory.astype(float)
-        utility = np.exp(-gamma * (outcome - scales["outcome"])) if gamma else np.ones_like(outcome)
+        utility = _utility(outcome - scales["outcome"], gamma) if gamma else np.ones_like(outcome)
         return {
             "outcome": outcome,
             "outcome_utility": utility,
             "profit": profit,
             "profit_square": (profit - scales["profit_mean"]) ** 2,
-            "profit_utility": np.exp(-profit_risk_aversion(self.objective) * (profit - scales["profit"])),
+            "profit_utility": _utility(profit - scales["profit"], profit_risk_aversion(self.objective)),
             "final_inventory": inventory,
             "final_inventory_square": inventory**2,
             "spread": spread,
@@ -219,6 +218,11 @@ class Lineup:
             Histogram.of(columns["profit"], self.profit_edges),
             Histogram.of(columns["drawdown"], drawdown_edges),
         )
+
+
+def _utility(gain: np.ndarray, risk_aversion: float) -> np.ndarray:
+    """exp(-gamma gain), cut off where its square would no longer fit a float; no interval is given near there."""
+    return np.exp(np.minimum(-risk_aversion * gain, LARGEST_EXPONENT))
 
 
 def simulate(lineup: Lineup, episodes: int, seed: int) -> Iterator[Sample]:

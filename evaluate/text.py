@@ -28,21 +28,24 @@ def skill(value: float) -> str:
     """A skill: three decimals near its scale of 0 to 1, fewer far below it."""
     if math.isnan(value):
         return "–"
+    if value < -99999:
+        return f"{value:.0e}"
     return f"{value:.{3 if value > -1 else 2 if value > -10 else 1 if value > -100 else 0}f}"
 
 
-def with_interval(figure: Estimate, joint: str = " ± ", most_digits: int = 9) -> str:
+def with_interval(figure: Estimate, joint: str = " ± ", most_digits: int = 5) -> str:
     """An estimate with half its interval, to one digit of the latter, or two where that digit is a 1."""
     half = figure.half_width
     if not math.isfinite(half) or not math.isfinite(figure.value):
         return "–"
-    digits = 3
+    digits = min(3, most_digits)
     if half > 0:
         power = math.floor(math.log10(half))
         digits = min(most_digits, max(0, (half < 2 * 10.0**power) - power))
-    value = f"{figure.value:.{digits}f}"
-    value = value.lstrip("-") if float(value) == 0 else value
-    return f"{value}{joint}{half:.{digits}f}"
+    value, width = f"{figure.value:.{digits}f}", f"{half:.{digits}f}"
+    if half > 0 and float(width) == 0:
+        width = f"<{10.0**-digits:.{digits}f}"
+    return f"{value.lstrip('-') if float(value) == 0 else value}{joint}{width}"
 
 
 def score_header(ladder: Ladder) -> str:

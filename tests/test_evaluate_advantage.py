@@ -1,0 +1,92 @@
+"""The advantage map: its costs add up to the gap, state by state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evaluate.advantage import advantage_map
+from mmenv import ExponentialPenalty, ExponentialUtility, Market, Objective, QuoteTable, evaluate_exactly, solve
+from mmenv.solver import action_values
+from tests.cases import random_market, random_objective, random_quotes
+
+OBJECTIVES = [ExponentialPenalty(terminal_weight=0.1), ExponentialUtility(0.3)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_costs_add_up_to_the_gap(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    market = random_market(rng)
+    objective = random_objective(rng, market)
+    solution = solve(market, objective)
+    for quotes in (random_quotes(rng, market).clip(market), noisy(rng, market, solution.quotes, 0.05)):
+        value = evaluate_exactly(market, objective, quotes).objective
+        losses = advantage_map(solution, quotes)
+        assert losses.gap == pytest.approx(solution.optimum - value, rel=1e-9, abs=1e-10 * abs(solution.optimum))
+        assert losses.cost.min() >= -1e-12 * max(1.0, abs(solution.optimum))
+
+
+def noisy(rng: np.random.Generator, market: Market, quotes: QuoteTable, size: float) -> QuoteTable:
+    """Quotes with noise, within the box."""
+    bid, ask = (side + rng.normal(0, size, market.grid_shape) for side in (quotes.bid_depth, quotes.ask_depth))
+    return QuoteTable(bid, ask).clip(market)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
+def test_the_gap_of_the_default_market_to_ten_digits_of_the_optimum(objective: Objective) -> None:
+    market = Market()
+    solution = solve(market, objective)
+    quotes = noisy(np.random.default_rng(0), market, solution.quotes, 0.02)
+    gap = solution.optimum - evaluate_exactly(market, objective, quotes).objective
+    assert abs(advantage_map(solution, quotes).gap - gap) <= 1e-10 * solution.optimum
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
+def test_a_flaw_in_one_state_costs_in_that_state(objective: Objective) -> None:
+    market = Market(steps=30, max_inventory=4, fill_law="poisson")
+    solution = solve(market, objective)
+    bid = solution.quotes.bid_depth.copy()
+    bid[17, 0, 5] += 0.4
+    flawed = QuoteTable(bid, solution.quotes.ask_depth)
+    losses = advantage_map(solution, flawed)
+    gap = solution.optimum - evaluate_exactly(market, objective, flawed).objective
+    assert gap > 1e-5
+    assert losses.cost[17, 0, 5] == pytest.approx(gap, rel=1e-9)
+    assert losses.costliest(1) == [(17, 0, 5)]
+    assert np.delete(losses.cost.ravel(), np.ravel_multi_index((17, 0, 5), losses.cost.shape)).sum() < 1e-12
+
+
+def test_the_optimum_costs_nothing() -> None:
+    solution = solve(Market(), ExponentialPenalty())
+    losses = advantage_map(solution, solution.quotes)
+    assert np.abs(losses.cost).max() <= 1e-14
+    np.testing.assert_allclose(losses.visits.sum(axis=(1, 2)), 1.0, rtol=1e-12)
+
+
+def test_weighted_visits_of_the_optimum_add_up_to_one() -> None:
+    solution = solve(Market(steps=50), ExponentialUtility(0.5))
+    visits = advantage_map(solution, solution.quotes).visits
+    np.testing.assert_allclose(visits.sum(axis=(1, 2)), 1.0, rtol=1e-10)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
+def test_action_values_are_those_of_quoting_once_and_then_optimally(objective: Objective) -> None:
+    market = Market(steps=12, max_inventory=3, fill_law="poisson")
+    solution = solve(market, objective)
+    quotes = random_quotes(np.random.default_rng(1), market).clip(market)
+    values = action_values(solution, quotes)
+    for n in (0, 5, 11):
+        bid, ask = solution.quotes.bid_depth.copy(), solution.quotes.ask_depth.copy()
+        bid[n], ask[n] = quotes.bid_depth[n], quotes.ask_depth[n]
+        once = evaluate_exactly(market, objective, QuoteTable(bid, ask)).value[n]
+        np.testing.assert_allclose(values[n], once, rtol=1e-12, atol=1e-12)
+
+
+def test_losses_beyond_any_float_still_add_up() -> None:
+    """At gamma = 2 a reckless policy is 10^400 times worse in utility; its gap is still a number."""
+    market, objective = Market(), ExponentialUtility(2.0)
+    solution = solve(market, objective)
+    quotes = random_quotes(np.random.default_rng(2), market).clip(market)
+    gap = solution.optimum - evaluate_exactly(market, objective, quotes).objective
+    assert gap * objective.risk_aversion > 710
+    assert advantage_map(solution, quotes).gap == pytest.approx(gap, rel=1e-10)
