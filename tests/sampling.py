@@ -10,7 +10,7 @@ from mmenv import ExactEvaluation, Market, Objective, QuoteTable, Tape, evaluate
 from mmenv.objectives import ExponentialUtility
 from tests.statistics import Sums
 
-PIECE = 2048
+PIECE = 1024
 
 
 def observe(
