@@ -192,7 +192,8 @@ def _square(log_e: np.ndarray, near_one: np.ndarray) -> tuple[np.ndarray, np.nda
     squared = np.stack([_log_sum_exp(row + log_e) for row in log_e])
     off_diagonal = log_e.copy()
     np.fill_diagonal(off_diagonal, -np.inf)
-    near_one = near_one * (2 + near_one) + np.exp(_log_sum_exp(2 * off_diagonal))
+    returns = np.exp(np.minimum(_log_sum_exp(2 * off_diagonal), 1.0))  # beyond that no entry is near one
+    near_one = near_one * (2 + near_one) + returns
     near_one[~(np.abs(near_one) < 0.5)] = np.nan
     np.fill_diagonal(squared, np.where(np.isnan(near_one), np.diag(squared), np.log1p(near_one)))
     return squared, near_one
