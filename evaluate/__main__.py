@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(arguments: Sequence[str]) -> int:
     options = _report_parser().parse_args(arguments)
     formats = _words("format", options.format, FORMATS)
+    _check_tape(options)
     if options.runs and options.env:
         raise ValueError("--env is for a ladder without runs: runs bring their own problem")
     started = time.perf_counter()
@@ -72,6 +74,7 @@ def _compare(arguments: Sequence[str]) -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run folders; the first is what others are compared to")
     _add_tape_options(parser)
     options = parser.parse_args(arguments)
+    _check_tape(options)
     if len(options.runs) < 2:
         raise ValueError(f"compare needs at least two runs, got {len(options.runs)}")
     from evaluate.compare import compare
@@ -133,6 +136,14 @@ def _add_tape_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the evaluation's tape (default: 0)")
 
 
+def _check_tape(options: argparse.Namespace) -> None:
+    """Refuse a bad number before any work is done."""
+    from mmenv import _validate
+
+    _validate.integer("--episodes", options.episodes, at_least=2)
+    _validate.integer("--seed", options.seed, at_least=0)
+
+
 def _words(option: str, given: Sequence[str] | None, known: Iterable[str]) -> list[str]:
     """The words of an option, separated by spaces or commas, all of them known; all known ones by default."""
     from mmenv import _validate
@@ -175,6 +186,8 @@ def _explanation(results: Any) -> str:
         f"tape, with 95 % intervals.",
         "Skill: 0 is the best straight line, 1 the exact optimum.",
     ]
+    if any(math.isnan(standing.versus["value"].low) for standing in ladder.standings):
+        lines.append("–: a few bad sessions outweigh all others, so that no honest interval can be given.")
     lines += [text.headline(ladder, group, standings) for group, standings in text.seed_groups(ladder).items()]
     return "\n".join(lines)
 

@@ -8,6 +8,9 @@ from evaluate.ladder import Ladder, Progress, Standing, build_ladder
 from evaluate.runs import Run, differences, load_runs, recipe
 from evaluate.text import Rows, console_table, number, score, score_header, skill, with_interval
 
+# Labels say in what the runs differ, which takes more room than one ladder does.
+WIDTH = 130
+
 
 def compare(names: Sequence[str], episodes: int, seed: int, progress: Progress) -> str:
     """Compare runs of one problem; the first is what the others are measured against.
@@ -26,9 +29,11 @@ def compare(names: Sequence[str], episodes: int, seed: int, progress: Progress) 
     """
     runs = load_runs(names)
     ladder = build_ladder(runs[0].problem, [run.entrant for run in runs], episodes, seed, 0, progress)
-    parts = [console_table(grade_rows(ladder, runs), headers=1)]
+    parts = [console_table(grade_rows(ladder, runs), headers=1, width=WIDTH)]
     told = setting_rows(runs)
-    parts.append(console_table(told, headers=1) if len(told) > 1 else "The settings are the same, but for the seed.")
+    parts.append(
+        console_table(told, headers=1, width=WIDTH) if len(told) > 1 else "The settings are the same, but for the seed."
+    )
     parts.append(
         f"Value, score and skill are exact. Differences are to {runs[0].label}, on one tape of {episodes:,} sessions, "
         f"with 95 % intervals."

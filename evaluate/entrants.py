@@ -69,7 +69,7 @@ def _formula(
     own, best = problem.objective.risk_aversion or DEFAULT_RISK_AVERSION, fitted.risk_aversion
     rows = [Entrant(f"{name} γ={own:g}", "baseline", formula(own), key)]
     if abs(math.log(best / own)) > SAME_RISK_AVERSION:
-        shown = f"γ={best:.3g}" if best > NO_RISK_AVERSION else "γ→0"
+        shown = f"γ={best:.2g}" if best > NO_RISK_AVERSION else "γ→0"
         rows.append(Entrant(f"{name} best {shown}", "baseline", fitted, f"{key}_best"))
     return rows
 

@@ -184,25 +184,23 @@ def build_ladder(
 def exact_scale(problem: Problem, graded: Grade) -> Scale:
     """Where the results of graded quotes lie, exactly.
 
-    With c(gamma) the certainty equivalent of profit at gamma, the j-th moment of exp(-gamma (profit - c(gamma))) is
-    exp(j gamma (c(gamma) - c(j gamma))), from which its skewness follows.
+    With c(gamma) the certainty equivalent of profit, exp(-gamma (profit - c(gamma))) has the mean 1 and the second
+    moment exp(2 gamma (c(gamma) - c(2 gamma))), from which its variation follows.
     """
     gamma, exact = profit_risk_aversion(problem.objective), graded.evaluation
+    certain, doubly = (profit_equivalent(problem, graded, risk_aversion) for risk_aversion in (gamma, 2 * gamma))
+    with np.errstate(over="ignore"):
+        # At most what keeps its cube a float: beyond any number of sessions anyway.
+        variation = min(float(np.sqrt(np.expm1(max(0.0, 2 * gamma * (certain - doubly))))), 1e100)
+    return Scale(exact.objective, certain, exact.profit_mean, exact.profit_std, variation)
 
-    def equivalent(risk_aversion: float) -> float:
-        utility = ExponentialUtility(risk_aversion)
-        if problem.objective == utility:
-            return graded.objective
-        return evaluate_exactly(problem.market, utility, graded.quotes).objective
 
-    certain = equivalent(gamma)
-    with np.errstate(over="ignore", invalid="ignore"):
-        second, third = (float(np.exp(j * gamma * (certain - equivalent(j * gamma)))) for j in (2, 3))
-        variance = second - 1
-        skewness = (third - 3 * second + 2) / np.float64(variance) ** 1.5 if variance > 1e-12 else 0.0
-    # Beyond every float is beyond every number of sessions.
-    skewness = float(skewness) if np.isfinite(skewness) else np.inf
-    return Scale(exact.objective, certain, exact.profit_mean, exact.profit_std, skewness)
+def profit_equivalent(problem: Problem, graded: Grade, risk_aversion: float) -> float:
+    """Exact certainty equivalent of profit [price]."""
+    utility = ExponentialUtility(risk_aversion)
+    if problem.objective == utility:
+        return graded.objective
+    return evaluate_exactly(problem.market, utility, graded.quotes).objective
 
 
 def profit_split(problem: Problem, graded: Grade) -> Split:

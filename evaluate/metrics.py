@@ -147,21 +147,22 @@ class CertaintyEquivalent(Figure):
     """-(1/gamma) ln E exp(-gamma X), from the column exp(-gamma (X - shift)).
 
     A shift near the answer keeps the exponential within range. The mean of an exponential may hang on a few bad
-    samples, or on none that was seen, so its interval is only as good as the column's skewness lets it be. That
-    must be the true one: a sample without its rare values looks harmless.
+    samples, or on none that was seen, so its interval is only as good as the column's skewness lets it be. From the
+    coefficient of variation c that is (c^2 + 3) c, as for a lognormal, which the column is when X is normal. The
+    true c must be given: a sample without its rare values looks harmless.
     """
 
     column: int
     risk_aversion: float
     shift: float
-    skewness: float = 0.0
+    variation: float = 0.0
 
     def value(self, mean: np.ndarray) -> float:
         utility = float(mean[self.column])
         return self.shift - math.log(utility) / self.risk_aversion if utility > 0 else math.nan
 
     def is_trusted(self, count: int) -> bool:
-        return self.skewness <= LARGEST_SKEW * math.sqrt(count)
+        return (self.variation**2 + 3) * self.variation <= LARGEST_SKEW * math.sqrt(count)
 
     def slopes(self, mean: np.ndarray) -> dict[int, float]:
         return {self.column: -1 / (self.risk_aversion * float(mean[self.column]))}

@@ -82,7 +82,7 @@ def write(results: Results, out: Path, formats: Sequence[str], progress: Progres
     Returns:
         The paths of all files.
     """
-    drawn = pictures(results)
+    drawn = pictures(results) if {"html", "png", "svg"} & set(formats) else {}
     suffixes = [suffix for suffix in ("png", "svg") if suffix in formats]
     inline: dict[str, bytes] = {}
     blocks = content.compose(results)

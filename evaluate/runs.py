@@ -132,10 +132,12 @@ def read_progress(folder: Path) -> Progress | None:
     try:
         with open(folder / "progress.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        columns = [[float(row.get(name) or math.nan) for row in rows] for name in Progress.__dataclass_fields__]
+        table = np.array([[float(row.get(name) or math.nan) for name in Progress.__dataclass_fields__] for row in rows])
     except (OSError, ValueError, csv.Error):
         return None
-    return Progress(*map(np.array, columns)) if rows else None
+    # A row that is being written may lack its end.
+    table = table[np.isfinite(table[:, :2]).all(axis=1)] if rows else np.empty((0, 4))
+    return Progress(*table.T) if len(table) else None
 
 
 def recipe(run: Run) -> dict[str, Any]:

@@ -59,14 +59,15 @@ class Scale:
         profit: certainty equivalent of profit [price].
         profit_mean: mean of profit [price].
         profit_std: standard deviation of profit [price].
-        skewness: of exp(-gamma profit); decides how many sessions the interval of a certainty equivalent needs.
+        variation: of exp(-gamma profit), its standard deviation over its mean; decides how many sessions the
+            interval of a certainty equivalent needs.
     """
 
     outcome: float
     profit: float
     profit_mean: float
     profit_std: float
-    skewness: float = 0.0
+    variation: float = 0.0
 
 
 def profit_risk_aversion(objective: Objective) -> float:
@@ -79,13 +80,13 @@ def simulated_figures(objective: Objective, scale: Scale) -> dict[str, Figure]:
     gamma = objective.risk_aversion
     value: Figure = Mean(AT["outcome"])
     if gamma:
-        value = CertaintyEquivalent(AT["outcome_utility"], gamma, scale.outcome, scale.skewness)
+        value = CertaintyEquivalent(AT["outcome_utility"], gamma, scale.outcome, scale.variation)
     return {
         "value": value,
         "profit_mean": Mean(AT["profit"]),
         "profit_std": Deviation(AT["profit"], AT["profit_square"], scale.profit_mean),
         "certainty_equivalent": CertaintyEquivalent(
-            AT["profit_utility"], profit_risk_aversion(objective), scale.profit, scale.skewness
+            AT["profit_utility"], profit_risk_aversion(objective), scale.profit, scale.variation
         ),
         "final_inventory_mean": Mean(AT["final_inventory"]),
         "final_inventory_std": Deviation(AT["final_inventory"], AT["final_inventory_square"]),
