@@ -18,6 +18,7 @@ PARTS = {
     "compare": "runs side by side: settings, exact grades, paired differences",
     "watch": "an animated session of a run, as one HTML page",
     "tables": "tables of the exact gap over markets, objectives and formulas",
+    "article": "an article's claims on market makers, put to the test",
 }
 
 
@@ -102,11 +103,18 @@ def _tables(arguments: Sequence[str]) -> int:
     return tables.main(arguments)
 
 
+def _article(arguments: Sequence[str]) -> int:
+    from evaluate import article
+
+    return article.main(arguments)
+
+
 _PARTS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": _report,
     "compare": _compare,
     "watch": _watch,
     "tables": _tables,
+    "article": _article,
 }
 
 

@@ -1,0 +1,231 @@
+"""Claims 0 to 2: how quotes move after a trade, and with which sign."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from evaluate.article.bench import Bench, Maker
+from evaluate.article.chain import Chain, average, half_life, time_to
+from evaluate.article.finding import Cell, Finding, Label, Verdict, labels
+from evaluate.article.trader import buy_one, price_round_trip
+from evaluate.text import number
+from mmenv.market import Market
+from mmenv.objectives import RiskNeutral
+from mmenv.quotes import QuoteTable, quote_table
+from mmenv.solver import evaluate_exactly
+
+# Below this, a difference of exact prices is rounding.
+ROUNDING = 1e-9
+# States seen less often than this do not count when quotes are compared state by state.
+SELDOM = 1e-4
+# What "soon" is, as a part of the session.
+WINDOW = 0.05
+
+
+def after_purchase(chain: Chain, n: int, units: int) -> np.ndarray:
+    """The distribution of a flat maker's inventory just after a trader bought `units`."""
+    chances = chain.start(0)
+    for _ in range(units):
+        chances, _, _ = buy_one(chain, n, chances)
+    return chances
+
+
+def event_study(chain: Chain, n: int, units: int) -> np.ndarray:
+    """Expected quoted midpoint after a purchase less that without it, before steps n .. N-1 [price]."""
+    stop = chain.market.steps - 1
+    midpoints = chain.midpoint[n : stop + 1]
+    bought, untouched = after_purchase(chain, n, units), chain.start(0)
+    return average(chain.path(n, bought, stop), midpoints) - average(chain.path(n, untouched, stop), midpoints)
+
+
+def claim_0(bench: Bench) -> Finding:
+    """After you buy, the price goes against you."""
+    soon, late = bench.steps(WINDOW), bench.steps(0.25)
+    stop = bench.market.steps - 1 - bench.first
+    holding = np.unique(np.linspace(0, stop, 60).astype(int))
+    head: list[Cell] = [Label("maker"), Label("jump")]
+    head += [Label("left_soon", {"time": bench.time(soon)}), Label("left_late", {"time": bench.time(late)})]
+    head += [*labels("half_life", "lowest", "trip_0"), Label("trip_late", {"time": bench.time(late)})]
+    grid: list[list[Cell]] = [head]
+    events, trips, lives, trips_late = {}, {}, {}, {}
+    for name, maker in bench.makers.items():
+        events[name] = event_study(maker.chain, bench.first, bench.event)
+        trips[name] = price_round_trip(maker.chain, bench.first, 0, bench.event, holding)
+        lives[name] = bench.time(half_life(events[name]))
+        trips_late[name] = float(price_round_trip(maker.chain, bench.first, 0, bench.event, np.array([late]))[0])
+        figures = (events[name][0], events[name][soon], events[name][late], lives[name], events[name].min())
+        grid.append([Label(name), *map(number, (*figures, trips[name][0], trips_late[name]))])
+    facts = {
+        "jumps": all(path[0] > ROUNDING for path in events.values()),
+        "reverts": all(path[late] < path[0] / 2 for path in events.values()),
+        "below": any(path.min() < -ROUNDING for path in events.values()),
+        "trip_dearer": all(trips_late[name] > trips[name][0] for name in trips),
+    }
+    against = facts["jumps"] and facts["reverts"]
+    verdict = Verdict.HOLDS if facts["below"] else Verdict.OTHERWISE if against else Verdict.FAILS
+    values = {
+        "units": bench.event,
+        "jump": events["optimum"][0],
+        "late": events["optimum"][late],
+        "late_time": bench.time(late),
+        "half_life": lives["optimum"],
+        "trip": trips["optimum"][0],
+        "trip_late": trips_late["optimum"],
+    }
+    curves = {"events": events, "trips": trips, "holding": bench.time(1) * holding, "dt": bench.market.dt}
+    return Finding(0, verdict, values, facts, {"event": grid}, curves)
+
+
+def claim_1(bench: Bench) -> Finding:
+    """The reservation price moves with inventory."""
+    times = [bench.steps(part) for part in (0.05, 0.5, 0.95)]
+    grid: list[list[Cell]] = [
+        [Label("maker"), *(Label("shift_at", {"time": bench.time(n)}) for n in times), Label("nearest")]
+    ]
+    shifts, against, nearest = {}, True, {}
+    for name, maker in bench.makers.items():
+        visits = maker.chain.path(0, maker.chain.start(0))[:-1]
+        bid, ask = quote_shifts(maker.chain)
+        both = average(visits[:, 1:-1], (bid + ask)[:, 1:-1] / 2)
+        shifts[name] = float(both[bench.middle])
+        often = visits[:, 1:-1] > SELDOM
+        against &= bool((bid[:, 1:-1][often] < -ROUNDING).all() and (ask[:, 1:-1][often] < -ROUNDING).all())
+        nearest[name] = float(np.nanmin(maker.chain.spread[:, 1:-1][often]) / 2)
+        grid.append([Label(name), *(number(both[n], 4) for n in times), number(nearest[name])])
+    facts = {"against": against, "no_trade_at_centre": min(nearest.values()) > 0}
+    values = {"shift": shifts["optimum"], "as_shift": shifts["as"], "glft_shift": shifts["glft"]}
+    values |= {"nearest": nearest["optimum"], "as_nearest": nearest["as"]}
+    curves = {
+        "quotes": {
+            name: (m.chain.bid_depth[bench.middle], m.chain.ask_depth[bench.middle]) for name, m in bench.makers.items()
+        },
+        "inventories": bench.market.inventories,
+        "visits": bench.optimum.chain.path(0, bench.optimum.chain.start(0))[bench.middle],
+    }
+    return Finding(1, Verdict.HOLDS if against else Verdict.FAILS, values, facts, {"shifts": grid}, curves)
+
+
+def quote_shifts(chain: Chain) -> tuple[np.ndarray, np.ndarray]:
+    """How far the bid and the ask move, as prices, when the maker buys one more: shape (steps, 2Q+1).
+
+    NaN where the quote is not there before or after.
+    """
+    bid, ask = np.full((2, *chain.bid_depth.shape), np.nan)
+    bid[:, :-2] = chain.bid_depth[:, :-2] - chain.bid_depth[:, 1:-1]
+    ask[:, 1:-1] = chain.ask_depth[:, 2:] - chain.ask_depth[:, 1:-1]
+    return bid, ask
+
+
+def reversed_sign(quotes: QuoteTable) -> QuoteTable:
+    """The maker that quotes at every inventory what it should at the opposite one: the skew with its sign turned.
+
+    At a limit the opposite inventory has no such quote; the one next to it is used.
+    """
+    bid, ask = quotes.bid_depth[..., ::-1].copy(), quotes.ask_depth[..., ::-1].copy()
+    bid[..., 0], ask[..., -1] = bid[..., 1], ask[..., -2]
+    return quote_table(bid, ask)
+
+
+def unmoved(market: Market, quotes: QuoteTable) -> QuoteTable:
+    """The maker that quotes at every inventory what it would when flat."""
+    at = market.max_inventory
+    sides = (np.broadcast_to(side[..., at, None], side.shape) for side in (quotes.bid_depth, quotes.ask_depth))
+    return quote_table(*sides)
+
+
+def claim_2(bench: Bench) -> Finding:
+    """When takers buy, the maker is short and lowers its quotes."""
+    right = bench.optimum.quotes
+    tables = {"raised": right, "unmoved": unmoved(bench.market, right), "lowered": reversed_sign(right)}
+    reasons = {name: _reasons(bench, Maker.of(bench.market, table)) for name, table in tables.items()}
+    rows: list[list[Cell]] = [labels("reason", "raised", "unmoved", "lowered")]
+    window = bench.time(bench.steps(WINDOW))
+    for key in ("sellers", "buyers", "mark_own", "mark_true", "time_to_flat", "flat_chance", "deeper"):
+        rows.append([Label(key, {"time": window}), *(number(reasons[name][key]) for name in tables)])
+    costs, grid = (
+        {},
+        [labels("maker", "value_right", "value_wrong", "profit_right", "profit_wrong", "std_right", "std_wrong")],
+    )
+    for name, maker in bench.makers.items():
+        wrong = reversed_sign(maker.quotes)
+        pair = [evaluate_exactly(bench.market, bench.objective, table) for table in (maker.quotes, wrong)]
+        costs[name] = pair
+        figures = [getattr(e, f) for f in ("objective", "profit_mean", "profit_std") for e in pair]
+        grid.append([Label(name), *(number(figure, 2) for figure in figures)])
+    up, flat, down = (reasons[name] for name in tables)
+    facts = {
+        "raises_when_short": bool(_lean_when_short(bench) > 0),
+        "sellers": up["sellers"] > flat["sellers"] > down["sellers"],
+        "buyers": up["buyers"] < flat["buyers"] < down["buyers"],
+        "paper": down["mark_own"] > 0 > up["mark_own"],
+        "hedge_time": up["deeper"] < flat["deeper"] < down["deeper"],
+        "costs": costs["optimum"][1].objective < costs["optimum"][0].objective,
+    }
+    reasons_hold = all(facts[key] for key in ("sellers", "buyers", "hedge_time"))
+    if not facts["raises_when_short"]:
+        verdict = Verdict.HOLDS
+    else:
+        verdict = Verdict.OTHERWISE if reasons_hold and facts["costs"] else Verdict.FAILS
+    values = {
+        "units": bench.event,
+        "lean": _lean_when_short(bench),
+        **{f"{key}_{name}": reasons[name][key] for name in tables for key in up if key != "inventory"},
+        "value": costs["optimum"][0].objective,
+        "wrong_value": costs["optimum"][1].objective,
+        "profit": costs["optimum"][0].profit_mean,
+        "wrong_profit": costs["optimum"][1].profit_mean,
+        "loss_own_raised": -up["mark_own"],
+        "true_loss_raised": -up["mark_true"],
+        "true_loss_lowered": -down["mark_true"],
+        "window": window,
+        "start": bench.time(bench.first),
+    }
+    curves = {
+        "inventory": {name: reasons[name]["inventory"] for name in tables},
+        "quotes": {
+            name: (t.bid_depth[bench.middle, 0], t.ask_depth[bench.middle, 0])
+            for name, t in tables.items()
+            if name != "unmoved"
+        },
+        "inventories": bench.market.inventories,
+        "dt": bench.market.dt,
+    }
+    return Finding(2, verdict, values, facts, {"reasons": rows, "costs": grid}, curves)
+
+
+def _lean_when_short(bench: Bench) -> float:
+    """How far a maker short of the event's units centres its quotes above the mid, at the trader's first step."""
+    chain = bench.optimum.chain
+    return float(chain.midpoint[bench.first, chain.at(-bench.event)])
+
+
+def _reasons(bench: Bench, maker: Maker) -> dict:
+    """What a maker's quotes do for each reason that is given to move them, once it is short."""
+    chain, first, short = maker.chain, bench.first, -bench.event
+    start = chain.start(short)
+    window = chain.path(first, start, first + bench.steps(WINDOW) - 1)
+    steps = slice(first, first + len(window))
+    deeper = _chance_deeper(chain, first, short, 2 * short)
+    reached, duration = time_to(chain, first, 0, short)
+    profit = evaluate_exactly(bench.market, RiskNeutral(), maker.quotes).value[first, 0]
+    moved = chain.midpoint[first, chain.at(short)] - chain.midpoint[first, chain.at(0)]
+    path = chain.path(first, start)
+    return {
+        "sellers": float(np.sum(window * chain.bid_fill[steps])),
+        "buyers": float(np.sum(window * chain.ask_fill[steps])),
+        "mark_own": float(short * moved),
+        "mark_true": float(profit[chain.at(short)] - profit[chain.at(0)]),
+        "time_to_flat": bench.time(duration),
+        "flat_chance": 100 * reached,
+        "deeper": 100 * deeper,
+        "inventory": path @ bench.market.inventories,
+    }
+
+
+def _chance_deeper(chain: Chain, first: int, inventory: int, deeper: int) -> float:
+    """P(an inventory as short as `deeper` is reached before a flat one and before the end)."""
+    q = chain.market.inventories
+    chance = (q <= deeper).astype(float)
+    for n in reversed(range(first, chain.market.steps)):
+        chance = np.where(q <= deeper, 1.0, np.where(q >= 0, 0.0, chain.backward(n, chance)))
+    return float(chance[chain.at(inventory)])

@@ -1,0 +1,253 @@
+"""Claim 4: slicing beats sweeping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from evaluate.article import played
+from evaluate.article.bench import Bench, Maker
+from evaluate.article.chain import Chain, average, half_life
+from evaluate.article.finding import Cell, Finding, Label, Verdict, labels
+from evaluate.article.quoting import ROUNDING, after_purchase, event_study
+from evaluate.article.trader import (
+    best_plan,
+    cheapest_instant_round_trip,
+    even_slices,
+    price_random_times,
+    price_round_trip,
+    price_schedule,
+    threshold_plan,
+)
+from evaluate.text import number, with_interval
+from mmenv.objectives import RiskNeutral
+
+SIZES = (5, 10, 20)
+PAUSES = (1, 2, 5, 10)
+# A gain this small is no gain: it is less than a hundred-thousandth of the half-spread.
+NOTHING = 1e-5
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What it costs to buy from a flat maker, per unit over the initial mid [price].
+
+    Attributes:
+        one: the first ask.
+        sweep: all at once.
+        even: in single units, evenly over the interval.
+        random: each unit at a random time.
+        threshold: a unit whenever it costs no more than the first ask did, the rest at the deadline.
+        best: by the best plan that only buys.
+        best_selling: by the best plan that may sell too.
+        refused: the most units that the maker is expected to refuse under any of these.
+    """
+
+    one: float
+    sweep: float
+    even: float
+    random: float
+    threshold: float
+    best: float
+    best_selling: float
+    refused: float
+
+
+SCHEDULES = ("sweep", "even", "random", "threshold", "best", "best_selling")
+
+
+def price_all(chain: Chain, first: int, last: int, units: int) -> Costs:
+    """The cost of every schedule, exactly."""
+    flat = chain.at(0)
+    one = float(chain.ask_depth[first, flat])
+    sweep = price_schedule(chain, first, 0, [(first, units)])
+    even = price_schedule(chain, first, 0, evenly(first, last, units))
+    random, refused = price_random_times(chain, first, last, 0, units)
+    threshold, best, selling = [
+        plan.cost(flat, units) / units
+        for plan in (
+            threshold_plan(chain, first, last, units, one),
+            best_plan(chain, first, last, units),
+            best_plan(chain, first, last, units, short=units, extra=units),
+        )
+    ]
+    return Costs(
+        one=one,
+        sweep=sweep.per_unit,
+        even=even.per_unit,
+        random=random,
+        threshold=threshold,
+        best=best,
+        best_selling=selling,
+        refused=max(sweep.refused, even.refused, refused),
+    )
+
+
+def evenly(first: int, last: int, units: int) -> list[tuple[int, int]]:
+    """Single units at even pauses that fill the interval."""
+    return even_slices(first, units, units, (last - first) // max(units - 1, 1))
+
+
+def without_flow(chain: Chain) -> Chain:
+    """The same quotes in a market in which nobody else trades."""
+    return replace(chain, bid_fill=0 * chain.bid_fill, ask_fill=0 * chain.ask_fill)
+
+
+def asks_of_slices(chain: Chain, first: int, units: int, pause: int) -> tuple[np.ndarray, np.ndarray]:
+    """Expected asks of single-unit slices: less the first, and less those without our own purchases [price]."""
+    slices = even_slices(first, units, units, pause)
+    asks = price_schedule(chain, first, 0, slices).asks
+    steps = [n for n, _ in slices]
+    untouched = chain.path(first, chain.start(0), steps[-1])
+    alone = np.array([average(untouched[n - first], chain.ask_depth[n]) for n in steps])
+    return asks - asks[0], asks - alone
+
+
+def netting(chain: Chain, first: int, last: int, units: int) -> dict[str, float]:
+    """Who takes the other side of a sweep: expected extra sellers, missing buyers, and what is left at the end."""
+    bought, untouched = after_purchase(chain, first, units), chain.start(0)
+    ours, theirs = (chain.path(first, chances, last) for chances in (bought, untouched))
+    change, steps = (ours - theirs)[:-1], slice(first, last)
+    return {
+        "extra_sellers": float(np.sum(change * chain.bid_fill[steps])),
+        "missing_buyers": float(-np.sum(change * chain.ask_fill[steps])),
+        "left": float((theirs[-1] - ours[-1]) @ chain.market.inventories),
+    }
+
+
+def claim_4(bench: Bench) -> Finding:
+    """Slicing beats sweeping."""
+    first, last, units, chain = bench.first, bench.last, bench.order, bench.optimum.chain
+    all_costs = {(name, n): price_all(m.chain, first, last, n) for name, m in bench.makers.items() for n in SIZES}
+    mine = all_costs["optimum", units]
+    asks = {
+        name: {pause: asks_of_slices(m.chain, first, units, pause) for pause in PAUSES}
+        for name, m in bench.makers.items()
+    }
+    raw = {name: min(float(a[0][1:].min()) for a in pauses.values()) for name, pauses in asks.items()}
+    own = {name: min(float(a[1][1:].min()) for a in pauses.values()) for name, pauses in asks.items()}
+    still = price_schedule(without_flow(chain), first, 0, evenly(first, last, units)).per_unit
+    neutral = _neutral_saving(bench)
+    trips = {name: _round_trips(bench, m.chain) for name, m in bench.makers.items()}
+    net = netting(chain, first, last, units)
+    simulated = _simulated(bench, mine)
+    facts = {
+        "saves": all(c.even < c.sweep - ROUNDING for c in all_costs.values()),
+        "below_first": min(raw.values()) < -ROUNDING,
+        "below_first_optimum": raw["optimum"] < -ROUNDING,
+        "below_untouched": min(own.values()) < -ROUNDING,
+        "flow_needed": mine.sweep - still < (mine.sweep - mine.even) / 20,
+        "selling_helps": max(c.best - c.best_selling for c in all_costs.values()) > NOTHING,
+        "blind_trip_pays": min(trip["blind"] for trip in trips.values()) < 0,
+        "lucky_trip_pays": max(trip["best"] for trip in trips.values()) > NOTHING,
+        "best_below_first": all_costs["optimum", SIZES[0]].best < all_costs["optimum", SIZES[0]].one,
+    }
+    verdict = Verdict.FAILS if not facts["saves"] else Verdict.HOLDS if facts["below_untouched"] else Verdict.OTHERWISE
+    values = {
+        "units": units,
+        "interval": bench.time(last - first),
+        **{name: getattr(mine, name) for name in ("one", *SCHEDULES)},
+        "saving": 100 * (mine.sweep - mine.even) / mine.sweep,
+        "still": still,
+        "flow_share": 100 * (1 - (mine.sweep - still) / (mine.sweep - mine.even)),
+        "neutral_saving": abs(neutral) if abs(neutral) < ROUNDING else neutral,
+        "raw_as": raw["as"],
+        "raw_optimum": raw["optimum"],
+        "own_least": min(own.values()),
+        "small": SIZES[0],
+        "small_best": all_costs["optimum", SIZES[0]].best,
+        "half_life": bench.time(half_life(event_study(chain, first, units))),
+        "refused": max(c.refused for c in all_costs.values()),
+        "trip_best_as": trips["as"]["best"],
+        "trip_best_optimum": trips["optimum"]["best"],
+        **net,
+        "std_sweep": simulated["sweep"][1].value,
+        "std_even": simulated["even"][1].value,
+    }
+    grids = {
+        "costs": _cost_rows(all_costs),
+        "simulated": _simulated_rows(mine, simulated),
+        "trips": _trip_rows(trips),
+    }
+    curves = {
+        "asks": asks,
+        "still": asks_of_slices(without_flow(chain), first, units, PAUSES[-1]),
+        "slices": _curves_over_slices(chain, first, units),
+        "sizes": _curves_over_sizes(chain, first, last),
+        "dt": bench.market.dt,
+        "one": mine.one,
+        "best": mine.best,
+        "units": units,
+    }
+    return Finding(4, verdict, values, facts, grids, curves)
+
+
+def _neutral_saving(bench: Bench) -> float:
+    """What slicing saves per unit with a risk-neutral maker whose inventory limit is too far away to be felt."""
+    market = replace(bench.market, max_inventory=4 * bench.market.max_inventory)
+    chain = Maker.optimal(market, RiskNeutral()).chain
+    sweep = price_schedule(chain, bench.first, 0, [(bench.first, bench.order)])
+    return sweep.per_unit - price_schedule(chain, bench.first, 0, evenly(bench.first, bench.last, bench.order)).per_unit
+
+
+def _round_trips(bench: Bench, chain: Chain) -> dict[str, float]:
+    """What a round trip costs at least: at one moment, at two fixed beforehand; and what the best plan earns."""
+    stop = bench.market.steps - 1
+    holding = np.arange(0, stop - bench.first + 1)
+    blind = min(float(price_round_trip(chain, bench.first, 0, units, holding).min()) for units in (1, *SIZES[:-1]))
+    best = best_plan(chain, 0, stop, 0, short=SIZES[0], extra=SIZES[0])
+    return {"instant": cheapest_instant_round_trip(chain), "blind": blind, "best": -best.cost(chain.at(0), 0)}
+
+
+def _simulated(bench: Bench, costs: Costs) -> dict[str, tuple]:
+    chain, first, last, units = bench.optimum.chain, bench.first, bench.last, bench.order
+    traders = {
+        "sweep": played.fixed([(first, units)]),
+        "even": played.fixed(evenly(first, last, units)),
+        "random": played.at_random(first, last, units),
+        "threshold": played.planned(chain, threshold_plan(chain, first, last, units, costs.one)),
+        "best": played.planned(chain, best_plan(chain, first, last, units)),
+    }
+    return played.costs(bench, traders, {name: getattr(costs, name) for name in traders})
+
+
+def _curves_over_slices(chain: Chain, first: int, units: int) -> dict[int, tuple[list[int], list[float]]]:
+    """Cost per unit against the number of slices, by pause."""
+    numbers = list(range(1, units + 1))
+    return {
+        pause: (
+            numbers,
+            [price_schedule(chain, first, 0, even_slices(first, units, s, pause)).per_unit for s in numbers],
+        )
+        for pause in PAUSES
+    }
+
+
+def _curves_over_sizes(chain: Chain, first: int, last: int) -> dict[str, tuple[Sequence[int], list[float]]]:
+    """Cost per unit against the size of the order, by schedule."""
+    sizes = range(1, SIZES[-1] + 1)
+    table = [price_all(chain, first, last, n) for n in sizes]
+    return {name: (sizes, [getattr(costs, name) for costs in table]) for name in SCHEDULES[:-1]}
+
+
+def _cost_rows(all_costs: dict[tuple[str, int], Costs]) -> list[list[Cell]]:
+    rows: list[list[Cell]] = [labels("maker", "order", "one", *SCHEDULES)]
+    for (name, units), costs in all_costs.items():
+        rows.append([Label(name), str(units), *(number(getattr(costs, key), 4) for key in ("one", *SCHEDULES))])
+    return rows
+
+
+def _simulated_rows(costs: Costs, simulated: dict[str, tuple]) -> list[list[Cell]]:
+    rows: list[list[Cell]] = [labels("schedule", "exact", "simulated", "std")]
+    for name, (mean, std) in simulated.items():
+        rows.append([Label(name), number(getattr(costs, name), 4), with_interval(mean), with_interval(std)])
+    return rows
+
+
+def _trip_rows(trips: dict[str, dict[str, float]]) -> list[list[Cell]]:
+    rows: list[list[Cell]] = [labels("maker", "trip_instant", "trip_blind", "trip_best")]
+    for name, trip in trips.items():
+        rows.append([Label(name), number(trip["instant"], 4), number(trip["blind"], 4), number(trip["best"], 5)])
+    return rows
