@@ -118,6 +118,11 @@ class Codec:
         at = regime * rows.shape[1] + (inventory + self.market.max_inventory)
         return rows.reshape(-1, rows.shape[-1]).take(at, axis=0)
 
+    def inventory(self, observations: np.ndarray) -> np.ndarray:
+        """The inventories that observations of shape (..., entries) show, shape (...), int64 [units]."""
+        scale = inventory_scale(self.market, self.objective)
+        return np.rint(observations[..., 0].astype(np.float64) * scale).astype(np.int64)
+
     def depths(self, actions: np.ndarray) -> np.ndarray:
         """Actions to depths [price], same shape, float64; actions beyond the box are clipped to it."""
         depths = np.array(actions, dtype=np.float64, order="C")

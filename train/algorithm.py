@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.buffers import RolloutBuffer
 
 from agents.ppo import Architecture, QuoteNetwork
 from mmenv import Problem
 from mmenv.envs import MarketMakingVecEnv
-from mmenv.spaces import inventory_scale, trading_rate
+from mmenv.spaces import trading_rate
+from train.advantages import expected_next_values, generalised_advantages
 from train.config import TrainingConfig
 from train.policy import QuotePolicy
 from train.ppo import LeanPPO
@@ -55,7 +57,6 @@ class MarketMakingPPO(LeanPPO):
             self.policy.optimizer.state[weight].update(
                 step=torch.zeros(()), exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight)
             )
-        self.value_unit = inventory_scale(market, problem.objective) / market.depth_decay
         self.centre: float | None = None
         self.reward_mean = math.nan
         self.average = QuoteNetwork(architecture)
@@ -81,7 +82,8 @@ class MarketMakingPPO(LeanPPO):
     def continue_from(self, episode: int) -> None:
         """Let the next rollout play the sessions of that number."""
         self._sessions.seek(self.config.seed, episode)
-        self._last_obs = None
+        self._last_obs = self._sessions.reset()
+        self._last_episode_starts = np.ones(self.n_envs, dtype=bool)
 
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> bool:
         """Play one session in every environment, with the noise of the schedule."""
@@ -91,16 +93,40 @@ class MarketMakingPPO(LeanPPO):
     def _sample(self, observations: torch.Tensor) -> torch.Tensor:
         return self.policy.sample(observations)
 
-    def _finish_rollout(self, buffer: Any, dones: np.ndarray) -> None:
-        """Centre and scale the rewards before advantages are computed.
+    def _finish_rollout(self, buffer: RolloutBuffer, dones: np.ndarray) -> None:
+        """Centre the rewards, then compute values, log-probabilities and advantages."""
+        self._centre(buffer.rewards)
+        if not self.config.expected_next_value:
+            return super()._finish_rollout(buffer, dones)
+        market, codec = self.problem.market, self.problem.codec
+        with torch.no_grad():
+            grid = self._grid_values()
+            rows = torch.from_numpy(buffer.observations).flatten(0, 1), torch.from_numpy(buffer.actions).flatten(0, 1)
+            buffer.log_probs[:] = self.policy.log_prob(*rows).numpy().reshape(buffer.log_probs.shape)
+        inventory = codec.inventory(buffer.observations)
+        values = grid[np.arange(market.steps)[:, None], inventory + market.max_inventory]
+        following = expected_next_values(market, grid, inventory, codec.depths(buffer.actions))
+        advantages = generalised_advantages(buffer.rewards + following - values, self.gae_lambda)
+        buffer.values[:], buffer.advantages[:], buffer.returns[:] = values, advantages, advantages + values
 
-        Without discounting a constant taken off every reward changes no advantage between actions; it keeps
-        the values that the critic must learn near zero.
+    def _grid_values(self) -> np.ndarray:
+        """The critic's values on the grid, shape (steps + 1, 2Q+1), 0 after the end."""
+        observations = self.problem.codec.observations[:, 0]
+        rows = torch.from_numpy(observations.reshape(-1, observations.shape[-1]).copy())
+        values = self.policy.network.values(rows).numpy().astype(np.float64).reshape(observations.shape[:-1])
+        values[-1] = 0.0
+        return values
+
+    def _centre(self, rewards: np.ndarray) -> None:
+        """Take a constant off the rewards, in place, and measure them in units of 1/k.
+
+        Without discounting a constant taken off every reward changes no advantage of one action over another;
+        it keeps the values that the critic must learn near zero.
         """
-        mean = self.reward_mean = float(buffer.rewards.mean())
+        mean = self.reward_mean = float(rewards.mean())
         self.centre = mean if self.centre is None else self.centre + self.config.centre_rate * (mean - self.centre)
-        buffer.rewards[:] = (buffer.rewards - self.centre) / self.value_unit
-        super()._finish_rollout(buffer, dones)
+        rewards -= self.centre
+        rewards *= self.problem.market.depth_decay
 
     def train(self) -> None:
         """Update from the rollout, then take the weights into the average where it has begun."""

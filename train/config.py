@@ -44,6 +44,9 @@ class TrainingConfig:
     n_epochs: int = _option(2, "passes over a rollout", at_least=1)
     learning_rate: float = _option(5e-3, "Adam's step size at the start; it falls linearly to 0", above=0)
     gae_horizon: float = _option(0.37, "horizon of GAE, in expected fills per side", above=0)
+    expected_next_value: bool = _option(
+        True, "average the critic's next value over the fills that the quotes might have had, as the reward is"
+    )
     clip_range: float = _option(0.2, "PPO's clip range", above=0)
     vf_coef: float = _option(0.5, "weight of the critic's loss", above=0)
     max_grad_norm: float = _option(0.5, "largest norm of a gradient", above=0)

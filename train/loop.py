@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
 from agents import checkpoint
 from agents.ppo import TrainedPolicy
@@ -88,7 +88,9 @@ def read_config(folder: Path) -> TrainingConfig:
 
 
 def _run(algorithm: MarketMakingPPO, folder: Path, report: Report, seconds: float = 0.0, rows: int = 0) -> Path:
-    formats = [TensorBoardOutputFormat(str(folder / "tensorboard"))] if algorithm.config.tensorboard_log else []
+    formats: list[KVWriter] = []
+    if algorithm.config.tensorboard_log:
+        formats.append(TensorBoardOutputFormat(str(folder / "tensorboard")))
     algorithm.set_logger(Logger(str(folder), formats))
     recorder = Recorder(folder, report, seconds, rows)
     left = algorithm.config.n_timesteps - algorithm.num_timesteps

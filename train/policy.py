@@ -41,17 +41,19 @@ class QuotePolicy(ActorCriticPolicy):
         mean = self.network.actions(observations)
         return mean + self.log_std.exp() * torch.randn_like(mean)
 
-    def evaluate_actions(
+    def evaluate_actions(  # type: ignore[override]
         self,
         obs: torch.Tensor,
-        actions: torch.Tensor,  # type: ignore[override]
+        actions: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Values (batch, 1), log-probabilities (batch,) and entropies (batch,) of actions."""
+        entropy = (self.log_std.sum() + 2 * LOG_ROOT_TWO_PI + 1.0).expand(len(obs))
+        return self.network.values(obs), self.log_prob(obs, actions), entropy
+
+    def log_prob(self, obs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of actions, shape (batch,)."""
         standard = (actions - self.network.actions(obs)) * torch.exp(-self.log_std)
-        offset = self.log_std.sum() + 2 * LOG_ROOT_TWO_PI
-        log_prob = -0.5 * standard.square().sum(dim=1) - offset
-        entropy = (offset + 1.0).expand(len(obs))
-        return self.network.values(obs), log_prob, entropy
+        return -0.5 * standard.square().sum(dim=1) - self.log_std.sum() - 2 * LOG_ROOT_TWO_PI
 
     def forward(
         self, obs: torch.Tensor, deterministic: bool = False

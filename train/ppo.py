@@ -17,7 +17,7 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.utils import explained_variance, obs_as_tensor
+from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
 from train.guard import check, check_gradients
@@ -46,10 +46,11 @@ class LeanPPO(PPO):
         ValueError: observations that are not a flat Box, actions that are not a Box, or gSDE.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        policy_kwargs = dict(kwargs.pop("policy_kwargs", None) or {})
-        policy_kwargs.setdefault("optimizer_kwargs", {"eps": 1e-5, "fused": True})
-        super().__init__(*args, policy_kwargs=policy_kwargs, **kwargs)
+    _last_obs: np.ndarray
+
+    def __init__(self, *args: Any, policy_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        fused = {"optimizer_kwargs": {"eps": 1e-5, "fused": True}}
+        super().__init__(*args, policy_kwargs=fused | (policy_kwargs or {}), **kwargs)  # type: ignore[misc]
 
     def _setup_model(self) -> None:
         flat = isinstance(self.observation_space, spaces.Box) and len(self.observation_space.shape) == 1
@@ -71,12 +72,12 @@ class LeanPPO(PPO):
         low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]
         for step in range(n_rollout_steps):
             with torch.no_grad():
-                seen = obs_as_tensor(self._last_obs, self.device)
-                actions = self._sample(seen).cpu().numpy()
+                actions = self._sample(torch.as_tensor(self._last_obs, device=self.device)).cpu().numpy()
             check("action", actions, step, self.num_timesteps)
             new_obs, rewards, dones, infos = env.step(np.clip(actions, low, high))
+            assert isinstance(new_obs, np.ndarray)
             check("reward", rewards, step, self.num_timesteps)
-            check("observation", new_obs, step, self.num_timesteps)  # type: ignore[arg-type]
+            check("observation", new_obs, step, self.num_timesteps)
             self.num_timesteps += env.num_envs
             callback.update_locals(locals())
             if not callback.on_step():
@@ -119,7 +120,7 @@ class LeanPPO(PPO):
         actions = torch.from_numpy(buffer.actions).flatten(0, 1).to(self.device)
         with torch.no_grad():
             values, log_prob, _ = self.policy.evaluate_actions(observations, actions)
-            last_values = self.policy.predict_values(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
+            last_values = self.policy.predict_values(torch.as_tensor(self._last_obs, device=self.device))
         buffer.values[:] = values.cpu().numpy().reshape(shape)
         buffer.log_probs[:] = log_prob.cpu().numpy().reshape(shape)
         buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
