@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mmenv.backup import Backup
 from mmenv.market import Market
 from mmenv.objectives import Objective
-from mmenv.solver import _Backup
 
 STATES_AT_ONCE = 4096
 
@@ -54,8 +54,8 @@ def _objectives(market: Market, objective: Objective, bid_depth: np.ndarray, ask
     final = -objective.terminal_penalty(market.inventories)
     value = np.broadcast_to(final, (bid_depth.shape[1], market.regimes, len(final)))
     for n in reversed(range(market.steps)):
-        value = _Backup(market, objective, value).value(bid_depth[n], ask_depth[n])
-    return value[:, 0, market.max_inventory]
+        value = Backup(market, objective, value).value(bid_depth[n], ask_depth[n])
+    return value[:, market.initial_regime, market.max_inventory]
 
 
 def maximise(

@@ -238,6 +238,28 @@ class Market:
             return FILL_LAWS[self.fill_law](float(rate[0, 0]) * self.dt, float(decay[0, 0]))
         return FILL_LAWS[self.fill_law](rate * self.dt, decay)
 
+    @cached_property
+    def informed(self) -> bool:
+        """Whether some takers know where the mid goes."""
+        return bool(np.any(self.by_regime("informed_share") * self.by_regime("informed_jump") > 0))
+
+    @cached_property
+    def move_mean(self) -> np.ndarray:
+        """The mean of a move without the jumps, mu dt less the mean of the jumps, shape (regimes, 1) [price].
+
+        With the jumps the mean is mu dt (equation 39 of docs/model.md).
+        """
+        jump = self.by_regime("informed_share") * self.by_regime("informed_jump")
+        beyond_mid = self.ask_law.probability(0.0) - self.bid_law.probability(0.0)
+        return self.by_regime("drift") * self.dt - jump * beyond_mid
+
+    @cached_property
+    def jump_variance(self) -> np.ndarray:
+        """The variance of the jumps of a step, shape (regimes, 1) [price^2]."""
+        share, jump = self.by_regime("informed_share"), self.by_regime("informed_jump")
+        chances = [share * law.probability(0.0) for law in (self.bid_law, self.ask_law)]
+        return jump**2 * sum(chance * (1 - chance) for chance in chances)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values; `Market.from_dict` reads them back."""
         return {name: _plain(value) for name, value in asdict(self).items()}

@@ -89,6 +89,8 @@ def transition_probabilities(rates: Any, matrix: Any, dt: float) -> np.ndarray:
 
 def occupation(transition: np.ndarray, initial: int, steps: int) -> np.ndarray:
     """The average share of the session spent in each regime, shape (regimes,)."""
+    if len(transition) == 1:
+        return np.ones(1)
     now = np.eye(len(transition))[initial]
     total = np.zeros(len(transition))
     for _ in range(steps):
