@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import expit, log_expit
 
+from mmenv import informed
 from mmenv.fills import FillLaw
 from mmenv.market import Market
 from mmenv.objectives import Objective
@@ -188,9 +189,9 @@ class Backup:
                 earned = np.where(bid.log_chance > -np.inf, bid_depth, 0.0) if bid.fill else 0.0
                 if ask.fill:
                     earned = earned + np.where(ask.log_chance > -np.inf, ask_depth, 0.0)
-                yield bid.log_chance + ask.log_chance, earned + self._gain(bid, ask)
+                yield bid.log_chance + ask.log_chance, earned + self.gain(bid, ask)
 
-    def _gain(self, bid: Outcome, ask: Outcome) -> Any:
+    def gain(self, bid: Outcome, ask: Outcome) -> Any:
         """What an outcome is worth beyond the depths it earns."""
         worth = {(0, 0): 0.0, (1, 0): self.bid_gain, (0, 1): self.ask_gain, (1, 1): self.both_gain}[bid.fill, ask.fill]
         if bid.knows == ask.knows:
@@ -203,7 +204,10 @@ class Backup:
         Each side's best depth given the other's is known. Starting from an ask that never fills and from one
         that always does, best responses move monotonically and enclose every mutual best response between
         them; where both starts meet there is one, and it is the maximum. Elsewhere what lies between is searched.
+        A risk-averse maker among informed takers has no such order of responses; see `mmenv.informed`.
         """
+        if self.gamma > 0 and self.market.informed:
+            return informed.best_depths(self)
         always = np.where(self.ask.quoted, np.inf, -np.inf)
         ask_odds = np.stack([np.full_like(self.kept, -np.inf), np.broadcast_to(always, self.kept.shape)])
         ask = np.full_like(ask_odds, np.inf)
@@ -235,15 +239,15 @@ class Backup:
         total = gain + _synergy_gain(self.synergy, other_odds, self.gamma)
         low, high = self.market.depth_range
         if side.share is None:
-            return self._peak(side.law, total, low, high)
+            return self.peak(side.law, total, low, high)
         # Beyond the mid a fill may be informed; before it, being there costs whether a fill is informed or not.
         loss, beyond = side.share * side.jump, side.law.probability(0.0)
         if low >= 0:
-            return self._peak(side.law, total - loss * (1 - beyond), low, high)
-        bold = self._peak(side.law, total + loss * beyond, low, min(high, 0.0))
+            return self.peak(side.law, total - loss * (1 - beyond), low, high)
+        bold = self.peak(side.law, total + loss * beyond, low, min(high, 0.0))
         if high <= 0:
             return bold
-        shy = self._peak(side.law, total - loss * (1 - beyond), 0.0, high)
+        shy = self.peak(side.law, total - loss * (1 - beyond), 0.0, high)
         chances = side.law.probability(bold), side.law.probability(shy)
         worth_bold, worth_shy = (
             chance * (depth + total) - side.adverse_selection(chance)
@@ -251,7 +255,7 @@ class Backup:
         )
         return np.where(worth_bold > worth_shy, bold, shy)
 
-    def _peak(self, law: FillLaw, gain: np.ndarray, low: float, high: float) -> np.ndarray:
+    def peak(self, law: FillLaw, gain: np.ndarray, low: float, high: float) -> np.ndarray:
         """The depth that can be quoted in [low, high] where probability * utility(depth + gain) is largest."""
         best = law.best_depth(gain, self.gamma, low, high)
         tick = self.market.tick
@@ -300,9 +304,8 @@ class Backup:
         """Depths from `low` to `high`, shape (points, states): a fine net, or all ticks."""
         if self.market.tick is None:
             return low + np.linspace(0.0, 1.0, SCAN_POINTS)[:, None] * (high - low)
-        ticks = round(float(np.max(np.abs(high - low))) / self.market.tick)
-        start = np.minimum(low, high)
-        return np.clip(start + np.arange(ticks + 1)[:, None] * self.market.tick, start, np.maximum(low, high))
+        ticks = self.market.ticks(min(low.min(), high.min()), max(low.max(), high.max()))
+        return np.clip(ticks[:, None], np.minimum(low, high), np.maximum(low, high))
 
 
 def _synergy_gain(synergy: np.ndarray, other_odds: np.ndarray, gamma: float) -> np.ndarray:

@@ -204,6 +204,10 @@ class Market:
         first, last = math.ceil(self.min_depth / self.tick - ON_GRID), math.floor(self.max_depth / self.tick + ON_GRID)
         return first * self.tick, last * self.tick
 
+    def ticks(self, low: float, high: float) -> np.ndarray:
+        """All multiples of the tick from `low` to `high`, themselves multiples [price]."""
+        return np.arange(round(low / self.tick), round(high / self.tick) + 1) * self.tick  # type: ignore[operator]
+
     def allowed(self, depth: np.ndarray) -> np.ndarray:
         """The depths that can be quoted nearest to `depth`, same shape [price]; of two ticks as near, the wider."""
         nearest = depth if self.tick is None else np.floor(depth / self.tick + 0.5) * self.tick
