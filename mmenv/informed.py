@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 STARTS = 17
 CLIMBS = 2
 ROUNDS = 100
-TOLERANCE = 1e-9  # of a depth, relative to 1/k + |depth|: that of a maximum found without its slope
+TOLERANCE = 1e-7  # of a depth, relative to 1/k + |depth|; a maximum found without its slope is no surer
 SCAN = 17
 GOLDEN_STEPS = 40
 GOLDEN = (np.sqrt(5) - 1) / 2
@@ -119,8 +119,8 @@ def _best_response(backup: Backup, side: Side, weights: _Weights) -> np.ndarray:
     losses = lottery.loss(points.reshape(-1, *[1] * weights.fill.ndim))
     at = np.argmin(losses, axis=0)
     bold, least = points[at], np.take_along_axis(losses, at[None], axis=0)[0]
-    # How much less a point between two of the net may lose than the best of the net.
-    slack = np.max(np.abs(np.diff(losses, axis=0)), axis=0) if tick is None else 0.0
+    # How much less a point between two of the net may lose than the best of the net: less than its neighbours lose more.
+    slack = _rise(losses, at) if tick is None else 0.0
     shy = bold if high <= 0 else _beyond_mid(backup, side, weights, 0.0, high)
     rest = least if high <= 0 else lottery.loss(shy)
     refine = (least - slack < rest) & (tick is None)
@@ -129,6 +129,13 @@ def _best_response(backup: Backup, side: Side, weights: _Weights) -> np.ndarray:
         bold[refine] = _golden(part, points[np.maximum(chosen - 1, 0)], points[np.minimum(chosen + 1, SCAN - 1)])
         least = np.minimum(least, lottery.loss(bold))
     return np.where(least < rest, bold, shy) if high > 0 else bold
+
+
+def _rise(losses: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """How far the loss rises from the best points of a net to the higher of their neighbours."""
+    neighbours = [np.clip(at + by, 0, len(losses) - 1) for by in (-1, 1)]
+    higher = np.maximum(*(np.take_along_axis(losses, side[None], axis=0)[0] for side in neighbours))
+    return higher - np.take_along_axis(losses, at[None], axis=0)[0]
 
 
 def _beyond_mid(backup: Backup, side: Side, weights: _Weights, low: float, high: float) -> np.ndarray:

@@ -2,17 +2,20 @@
 
 A linear skew quotes half_spread + skew q below the mid and half_spread - skew q above it (equation 32 of
 docs/model.md), so a positive skew sells inventory off. It is two numbers, which makes it the natural zero of
-a scale of skill; the best two are found here by a search over exact evaluations.
+a scale of skill; the best two are found here by a search over exact evaluations. In a market of several regimes
+each regime has a line of its own; and where the market is not its own mirror image, a third number, the lean,
+shifts both quotes the same way.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from mmenv.fitting import maximise, objectives_of
+from mmenv.fitting import climb, maximise, objectives_of
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable, quote_table
@@ -26,32 +29,53 @@ LEVELS_OUTSIDE = 6
 RIDGES = 4
 
 
+# Lines of several regimes are improved in turn until a round gains less than this part of the objective.
+REGIME_ROUNDS = 20
+REGIME_TOLERANCE = 1e-7
+FIRST_CLIMB = 1 / 16  # of the width of the box
+
+PerRegime = float | Sequence[float]
+
+
 class LinearSkewFit(NamedTuple):
-    """The best linear skew: its two numbers [price, price / unit] and the objective it reaches [price]."""
+    """The best linear skew: its numbers [price, price / unit, price] and the objective it reaches [price].
 
-    half_spread: float
-    skew: float
+    In a market of several regimes, half_spread, skew and lean are tuples with one number per regime.
+    """
+
+    half_spread: float | tuple[float, ...]
+    skew: float | tuple[float, ...]
     objective: float
+    lean: float | tuple[float, ...] = 0.0
 
 
-def linear_skew_table(market: Market, half_spread: float, skew: float) -> QuoteTable:
+def linear_skew_table(market: Market, half_spread: PerRegime, skew: PerRegime, lean: PerRegime = 0.0) -> QuoteTable:
     """The quotes of a linear skew in every state, unclipped (equation 32 of docs/model.md).
 
     Args:
         market: the market; its box of depths is ignored.
         half_spread: depth of both quotes at q = 0 [price].
         skew: what a unit of inventory adds to the bid depth and takes from the ask depth [price / unit].
+        lean: added to the bid depth and taken from the ask depth [price].
+
+    Raises:
+        ValueError: a number per regime is given, but not for every regime.
     """
-    bid, ask = (np.broadcast_to(half_spread + sign * skew * market.inventories, market.grid_shape) for sign in (1, -1))
+    for name, value in (("half_spread", half_spread), ("skew", skew), ("lean", lean)):
+        if np.ndim(value) and np.shape(value) != (market.regimes,):
+            raise ValueError(f"{name} must be one number or one for each of {market.regimes} regimes, got {value!r}")
+    lines = np.stack(np.broadcast_arrays(half_spread, skew, lean, np.zeros(market.regimes))[:3], axis=-1)
+    bid, ask = (np.broadcast_to(side[0], market.grid_shape) for side in _depths(market, lines[None]))
     return quote_table(bid, ask)
 
 
 def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
-    """The linear skew that maximises an objective, once its quotes are clipped to the market's box of depths.
+    """The linear skew that maximises an objective, once its quotes are in the market's box and on its ticks.
 
     A net over all lines that differ within the box finds where to look; stars of candidates around its best
     points, turned and rescaled from round to round, then climb to the top: the objective has kinks where a
-    quote meets the box or fills with certainty, so no derivative is used. Deterministic.
+    quote meets the box or fills with certainty, so no derivative is used. Deterministic. Lines of several
+    regimes start from the best common one and are improved in turn.
 
     Args:
         market: the market.
@@ -63,14 +87,46 @@ def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
     objective.check(market)
 
     def objectives(lines: np.ndarray) -> np.ndarray:
-        return _clipped_objectives(market, objective, lines)
+        lines = np.pad(lines, ((0, 0), (0, 1)))[:, None]
+        return _clipped_objectives(market, objective, np.repeat(lines, market.regimes, axis=1))
 
     net, spacing = _net(market)
     # In these directions the quotes of one inventory stay where they are, at the end of the box for example.
     steady = [(float(q), sign) for q in range(1, min(market.max_inventory, RIDGES) + 1) for sign in (1.0, -1.0)]
     ridges = np.array([(1.0, 0.0), (0.0, 1.0), *steady])
     (half_spread, skew), value = maximise(objectives, net, spacing, ridges)
-    return LinearSkewFit(float(half_spread), float(skew), float(value))
+    if market.regimes == 1 and market.mirrored:
+        return LinearSkewFit(float(half_spread), float(skew), float(value))
+    start = np.tile([half_spread, skew, 0.0], (market.regimes, 1))
+    lines, value = _improve(market, objective, start, value, ridges)
+    numbers = [tuple(map(float, column)) if market.regimes > 1 else float(column[0]) for column in lines.T]
+    return LinearSkewFit(numbers[0], numbers[1], float(value), numbers[2])
+
+
+def _improve(
+    market: Market, objective: Objective, lines: np.ndarray, value: float, ridges: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Improve the lines (regimes, 3) of all regimes in turn: half-spread and skew together, then the lean."""
+    low, high = _depths_that_matter(market)
+    size = FIRST_CLIMB * (high - low)
+    blocks = [(z, [0, 1], np.array([size, size / 4]), ridges) for z in range(market.regimes)]
+    if not market.mirrored:
+        blocks += [(z, [2], np.array([size]), None) for z in range(market.regimes)]
+    for _ in range(REGIME_ROUNDS):
+        before = value
+        for z, numbers, spacing, kinks in blocks:
+
+            def objectives(points: np.ndarray, z: int = z, numbers: list[int] = numbers) -> np.ndarray:
+                changed = np.repeat(lines[None], len(points), axis=0)
+                changed[:, z, numbers] = points
+                return _clipped_objectives(market, objective, changed)
+
+            best, value = climb(objectives, lines[z, numbers], value, spacing, kinks)
+            lines = lines.copy()
+            lines[z, numbers] = best
+        if value - before <= REGIME_TOLERANCE * abs(value):
+            break
+    return lines, value
 
 
 def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:
@@ -97,16 +153,22 @@ def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:
 
 def _depths_that_matter(market: Market) -> tuple[float, float]:
     """The part of the box between a nearly certain fill in a step and an unlikely one in a whole session [price]."""
-    log_arrivals, k = market.law.log_arrivals, market.depth_decay
-    low = max(market.min_depth, (log_arrivals - 2) / k)
-    high = min(market.max_depth, (log_arrivals + math.log(market.steps) + 2) / k)
+    laws = market.bid_law, market.ask_law
+    low = max(market.min_depth, min(float(np.min((law.log_arrivals - 2) / law.decay)) for law in laws))
+    rare = math.log(market.steps) + 2
+    high = min(market.max_depth, max(float(np.max((law.log_arrivals + rare) / law.decay)) for law in laws))
     return (low, high) if low < high else (market.min_depth, market.max_depth)
 
 
 def _clipped_objectives(market: Market, objective: Objective, lines: np.ndarray) -> np.ndarray:
-    """The objective of lines (half_spread, skew), clipped to the box; shape (lines, 2) to (lines,)."""
-    half_spread, skew = lines[:, 0, None, None], lines[:, 1, None, None]
-    lean = skew * market.inventories
-    bid, ask = (np.clip(half_spread + side, market.min_depth, market.max_depth) for side in (lean, -lean))
+    """The objective of lines (half_spread, skew, lean) in the box; shape (lines, regimes, 3) to (lines,)."""
+    bid, ask = (market.allowed(side) for side in _depths(market, lines))
     shape = (market.steps, *bid.shape)
     return objectives_of(market, objective, np.broadcast_to(bid, shape), np.broadcast_to(ask, shape))
+
+
+def _depths(market: Market, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bid and ask depths of lines (lines, regimes, 3), each of shape (lines, regimes, 2Q+1)."""
+    half_spread, skew, lean = (lines[..., i, None] for i in range(3))
+    shift = skew * market.inventories + lean
+    return half_spread + shift, half_spread - shift

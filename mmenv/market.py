@@ -243,6 +243,11 @@ class Market:
         return FILL_LAWS[self.fill_law](rate * self.dt, decay)
 
     @cached_property
+    def mirrored(self) -> bool:
+        """Whether the market is its own mirror image in every regime: sides alike, no drift."""
+        return self.bid_law is self.ask_law and not self.by_regime("drift").any()
+
+    @cached_property
     def informed(self) -> bool:
         """Whether some takers know where the mid goes."""
         return bool(np.any(self.by_regime("informed_share") * self.by_regime("informed_jump") > 0))
@@ -251,7 +256,7 @@ class Market:
     def move_mean(self) -> np.ndarray:
         """The mean of a move without the jumps, mu dt less the mean of the jumps, shape (regimes, 1) [price].
 
-        With the jumps the mean is mu dt (equation 39 of docs/model.md).
+        With the jumps the mean is mu dt (equation 37 of docs/model.md).
         """
         jump = self.by_regime("informed_share") * self.by_regime("informed_jump")
         beyond_mid = self.ask_law.probability(0.0) - self.bid_law.probability(0.0)

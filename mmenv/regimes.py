@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.linalg import expm
 
 from mmenv import _validate
 
@@ -82,8 +81,13 @@ def count(parameters: Mapping[str, Any], matrices: Mapping[str, Any]) -> int:
 
 
 def transition_probabilities(rates: Any, matrix: Any, dt: float) -> np.ndarray:
-    """P(z, z') of one step, shape (regimes, regimes): the matrix, or expm(rates dt) (equation 41 of docs/model.md)."""
-    chances = np.array(matrix) if rates is None else np.maximum(expm(np.array(rates) * dt), 0.0)
+    """P(z, z') of one step, shape (regimes, regimes): the matrix, or expm(rates dt) (equation 36 of docs/model.md)."""
+    if rates is None:
+        chances = np.array(matrix)
+    else:
+        from scipy.linalg import expm  # slow to import, and few markets need it
+
+        chances = np.maximum(expm(np.array(rates) * dt), 0.0)
     return chances / chances.sum(axis=1, keepdims=True)
 
 

@@ -12,7 +12,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from agents.ppo import Architecture, QuoteNetwork
 from mmenv import Problem
 from mmenv.envs import MarketMakingVecEnv
-from mmenv.spaces import trading_rate
+from mmenv.spaces import depth_decay, trading_rate
 from train.advantages import expected_next_values, generalised_advantages
 from train.config import TrainingConfig
 from train.policy import QuotePolicy
@@ -72,7 +72,7 @@ class MarketMakingPPO(LeanPPO):
         """Standard deviation of the noise on depths in the next rollout [price]."""
         done = min(self.num_timesteps / self.config.n_timesteps, 1.0)
         start, end = self.config.noise_start, self.config.noise_end
-        return start * (end / start) ** done / self.problem.market.depth_decay
+        return start * (end / start) ** done / depth_decay(self.problem.market)
 
     @property
     def episode(self) -> int:
