@@ -28,6 +28,7 @@ PER_REGIME: dict[str, dict[str, float]] = {
     "informed_share": {"at_least": 0, "at_most": 1},
     "informed_jump": {"at_least": 0},
 }
+ONE_SIDED = ("bid_arrival_rate", "ask_arrival_rate", "bid_depth_decay", "ask_depth_decay")
 ON_GRID = 1e-9  # how far from a multiple of the tick a depth may lie, in ticks
 
 
@@ -118,7 +119,7 @@ class Market:
         parameters = {
             name: regimes.per_regime(name, getattr(self, name), **limits)
             for name, limits in PER_REGIME.items()
-            if getattr(self, name) is not None
+            if getattr(self, name) is not None or name not in ONE_SIDED
         }
         sums = {"transition_rates": 0.0, "transition_matrix": 1.0}
         matrices = {

@@ -20,20 +20,20 @@ PerRegime = float | Sequence[float]
 
 
 def per_regime(name: str, value: Any, *, at_most: float = math.inf, **limits: float) -> float | tuple[float, ...]:
-    """Check a parameter that is a number, or a sequence with one number per regime.
+    """Check a parameter that is a number, or a sequence with one number for each of several regimes.
 
     Returns:
-        The number as a float, or the numbers as a tuple; a sequence of one number counts as that number.
+        The number as a float, or the numbers as a tuple.
 
     Raises:
         TypeError: `value` is neither.
-        ValueError: a number is out of its range, or the sequence is empty.
+        ValueError: a number is out of its range.
     """
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.ndim == 1:
         value = value.tolist()
     many = isinstance(value, Sequence) and not isinstance(value, str)
-    if many and len(value) == 0:
-        raise ValueError(f"{name} must be a number or have one number per regime, got {value!r}")
+    if many and len(value) < 2:
+        raise TypeError(f"{name} must be a finite number, or two or more, one for each regime, got {value!r}")
     numbers = tuple(_validate.real(name, number, **limits) for number in (value if many else [value]))
     if max(numbers) > at_most:
         raise ValueError(f"{name} must be at most {at_most:g}, got {max(numbers)!r}")
