@@ -53,7 +53,7 @@ class Architecture:
 
     @classmethod
     def for_problem(cls, problem: Problem, hidden: Sequence[int], fold: bool) -> Architecture:
-        """The architecture for a problem; one unit of output is a depth of 1/k, and only a mirrored market is folded."""
+        """The architecture for a problem; one unit of output is a depth of 1/k; only mirrored ones are folded."""
         scale = 1 / (depth_decay(problem.market) * problem.codec.half_width)
         return cls(problem.codec.observations.shape[-1], tuple(hidden), fold and problem.market.mirrored, scale)
 

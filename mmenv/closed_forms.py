@@ -29,7 +29,7 @@ def time_left(market: Market) -> np.ndarray:
 
 
 def reservation_offset(market: Market, risk_aversion: float) -> np.ndarray:
-    """Reservation price less the mid, in a market of one regime: -q gamma sigma^2 (T - t) (equation 30 of docs/model.md).
+    """Reservation price less the mid, -q gamma sigma^2 (T - t), in a market of one regime (equation 30).
 
     Returns:
         Shape (steps, 2Q+1) [price].
@@ -38,7 +38,9 @@ def reservation_offset(market: Market, risk_aversion: float) -> np.ndarray:
 
 
 def optimal_spread(market: Market, risk_aversion: float) -> np.ndarray:
-    """Spread around the reservation price in a market of one regime, gamma sigma^2 (T - t) + (2/gamma) ln(1 + gamma/k) (equation 31).
+    """Spread around the reservation price, gamma sigma^2 (T - t) + (2/gamma) ln(1 + gamma/k) (equation 31).
+
+    The market has one regime; where its sides differ, the logarithm is the mean of both.
 
     Returns:
         Shape (steps,) [price].

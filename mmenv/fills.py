@@ -75,7 +75,7 @@ class FillLaw(ABC):
 
     @abstractmethod
     def reach(self, exponential: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The depth that takers reached [price], from E ~ Exp(1), same shape; may be infinite. Written to `out` if given."""
+        """The depth that takers reached [price], from E ~ Exp(1), same shape; may be infinite; written to `out`."""
 
     @abstractmethod
     def best_depth(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:

@@ -107,7 +107,7 @@ def climb(
 
     Args:
         objectives: what to maximise, from points (candidates, numbers) to values (candidates,).
-        start: one or two numbers to start from.
+        start: the numbers to start from; one or two are searched most thoroughly.
         value: their objective.
         spacing: the radius of the first star along each number; same shape as `start`.
         ridges: directions in which the objective may have kinks, shape (directions, numbers).
@@ -137,8 +137,15 @@ def climb(
 
 def _star(along: np.ndarray, turn: int) -> np.ndarray:
     """Candidates around the origin, at the parts `RADII` of the unit radius, shape (candidates, numbers)."""
-    if along.shape[1] == 1:
+    numbers = along.shape[1]
+    if numbers == 1:
         ring = np.array([[1.0], [-1.0]])
+    elif numbers > 2:
+        # Axes turned at random, but alike in every run, and enough of them for the parabola of `_summit`.
+        generator = np.random.default_rng(turn)
+        frames = 1 + (numbers + 3) // (4 * len(RADII))
+        axes = [np.linalg.qr(generator.standard_normal((numbers, numbers)))[0] for _ in range(frames)]
+        ring = np.concatenate([sign * axis for axis in axes for sign in (1, -1)])
     else:
         # Turned by the golden part of the angle between directions, so that no direction is left out for long.
         angles = 2 * math.pi * (np.arange(DIRECTIONS) + turn * GOLDEN) / DIRECTIONS

@@ -119,7 +119,7 @@ def _best_response(backup: Backup, side: Side, weights: _Weights) -> np.ndarray:
     losses = lottery.loss(points.reshape(-1, *[1] * weights.fill.ndim))
     at = np.argmin(losses, axis=0)
     bold, least = points[at], np.take_along_axis(losses, at[None], axis=0)[0]
-    # How much less a point between two of the net may lose than the best of the net: less than its neighbours lose more.
+    # A point between two of the net loses less than the best of the net by less than its neighbours lose more.
     slack = _rise(losses, at) if tick is None else 0.0
     shy = bold if high <= 0 else _beyond_mid(backup, side, weights, 0.0, high)
     rest = least if high <= 0 else lottery.loss(shy)

@@ -29,9 +29,6 @@ LEVELS_OUTSIDE = 6
 RIDGES = 4
 
 
-# Lines of several regimes are improved in turn until a round gains less than this part of the objective.
-REGIME_ROUNDS = 20
-REGIME_TOLERANCE = 1e-7
 FIRST_CLIMB = 1 / 16  # of the width of the box
 
 PerRegime = float | Sequence[float]
@@ -75,7 +72,7 @@ def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
     A net over all lines that differ within the box finds where to look; stars of candidates around its best
     points, turned and rescaled from round to round, then climb to the top: the objective has kinks where a
     quote meets the box or fills with certainty, so no derivative is used. Deterministic. Lines of several
-    regimes start from the best common one and are improved in turn.
+    regimes climb together from the best common one.
 
     Args:
         market: the market.
@@ -98,35 +95,26 @@ def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
     if market.regimes == 1 and market.mirrored:
         return LinearSkewFit(float(half_spread), float(skew), float(value))
     start = np.tile([half_spread, skew, 0.0], (market.regimes, 1))
-    lines, value = _improve(market, objective, start, value, ridges)
+    lines, value = _improve(market, objective, start, value)
     numbers = [tuple(map(float, column)) if market.regimes > 1 else float(column[0]) for column in lines.T]
     return LinearSkewFit(numbers[0], numbers[1], float(value), numbers[2])
 
 
-def _improve(
-    market: Market, objective: Objective, lines: np.ndarray, value: float, ridges: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Improve the lines (regimes, 3) of all regimes in turn: half-spread and skew together, then the lean."""
+def _improve(market: Market, objective: Objective, start: np.ndarray, value: float) -> tuple[np.ndarray, float]:
+    """Improve the lines of all regimes together, from and to shape (regimes, 3); the lean only where it matters."""
+    numbers = 2 if market.mirrored else 3
     low, high = _depths_that_matter(market)
-    size = FIRST_CLIMB * (high - low)
-    blocks = [(z, [0, 1], np.array([size, size / 4]), ridges) for z in range(market.regimes)]
-    if not market.mirrored:
-        blocks += [(z, [2], np.array([size]), None) for z in range(market.regimes)]
-    for _ in range(REGIME_ROUNDS):
-        before = value
-        for z, numbers, spacing, kinks in blocks:
+    spacing = np.tile(np.array([1.0, 0.25, 1.0])[:numbers] * FIRST_CLIMB * (high - low), market.regimes)
 
-            def objectives(points: np.ndarray, z: int = z, numbers: list[int] = numbers) -> np.ndarray:
-                changed = np.repeat(lines[None], len(points), axis=0)
-                changed[:, z, numbers] = points
-                return _clipped_objectives(market, objective, changed)
+    def lines(points: np.ndarray) -> np.ndarray:
+        points = points.reshape(-1, market.regimes, numbers)
+        return np.pad(points, ((0, 0), (0, 0), (0, 3 - numbers)))
 
-            best, value = climb(objectives, lines[z, numbers], value, spacing, kinks)
-            lines = lines.copy()
-            lines[z, numbers] = best
-        if value - before <= REGIME_TOLERANCE * abs(value):
-            break
-    return lines, value
+    def objectives(points: np.ndarray) -> np.ndarray:
+        return _clipped_objectives(market, objective, lines(points))
+
+    best, value = climb(objectives, start[:, :numbers].ravel(), value, spacing)
+    return lines(best)[0], value
 
 
 def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,6 @@ from mmenv import _validate, regimes
 from mmenv.fills import FILL_LAWS, FillLaw
 from mmenv.regimes import PerRegime
 
-
 # What a regime may set: a number, or a sequence with one number per regime.
 PER_REGIME: dict[str, dict[str, float]] = {
     "volatility": {"at_least": 0},
@@ -113,7 +112,9 @@ class Market:
         if self.max_depth <= self.min_depth:
             raise ValueError(f"max_depth must be > min_depth = {self.min_depth:g}, got {self.max_depth!r}")
         if self.tick is not None and self.depth_range[0] > self.depth_range[1]:
-            raise ValueError(f"tick must have a multiple in [{self.min_depth:g}, {self.max_depth:g}], got {self.tick!r}")
+            raise ValueError(
+                f"tick must have a multiple in [{self.min_depth:g}, {self.max_depth:g}], got {self.tick!r}"
+            )
 
     def _checked_regimes(self) -> dict[str, Any]:
         parameters = {

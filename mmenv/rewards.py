@@ -117,7 +117,7 @@ class Rewards:
 
     @cached_property
     def _charges(self) -> np.ndarray:
-        """Charges per step for ending it at q = -Q-1 .. Q+1, in a step and in the last one, shape (2, regimes, 2Q+3)."""
+        """Charges for ending a step at q = -Q-1 .. Q+1, and the last step, shape (2, regimes, 2Q+3)."""
         market, q = self.market, self.market.inventories
         variance = market.by_regime("volatility") ** 2 * market.dt + market.jump_variance
         move = self.objective.risk_aversion * variance * q**2 / 2 - market.by_regime("drift") * market.dt * q

@@ -41,7 +41,9 @@ def curve(market: Any, side: str, z: int, depth: np.ndarray) -> np.ndarray:
 
 def tail(market: Any, side: str, z: int, depth: np.ndarray) -> np.ndarray:
     """P(reach > depth)."""
-    orders = parameter(market, f"{side}_arrival_rate", z) * market.horizon / market.steps * curve(market, side, z, depth)
+    orders = (
+        parameter(market, f"{side}_arrival_rate", z) * market.horizon / market.steps * curve(market, side, z, depth)
+    )
     return np.minimum(orders, 1.0) if market.fill_law == "linear" else 1 - np.exp(-orders)
 
 
@@ -53,7 +55,16 @@ def side_chances(market: Any, side: str, z: int, depth: np.ndarray, quoted: bool
     return {(1, 1): both, (1, 0): fill - both, (0, 1): share * beyond - both, (0, 0): 1 - fill - share * beyond + both}
 
 
-def worth(market: Any, objective: Any, after: np.ndarray, z: int, q: int, bid: np.ndarray, ask: np.ndarray) -> np.ndarray:
+def kinks(market: Any, side: str, z: int) -> np.ndarray:
+    """Depths in the box where P(reach > depth) or who is informed has a kink: the mid, and the cap at one."""
+    orders = parameter(market, f"{side}_arrival_rate", z) * market.horizon / market.steps
+    cap = np.log(orders) / parameter(market, f"{side}_depth_decay", z)
+    return np.clip([0.0, cap], market.min_depth, market.max_depth)
+
+
+def worth(
+    market: Any, objective: Any, after: np.ndarray, z: int, q: int, bid: np.ndarray, ask: np.ndarray
+) -> np.ndarray:
     """Value of quoting (bid, ask) at (z, q) if the step ends in values `after` (regimes, 2Q+1)."""
     gamma, limit, dt = objective.risk_aversion, market.max_inventory, market.horizon / market.steps
     sigma, jump, share = (parameter(market, name, z) for name in ("volatility", "informed_jump", "informed_share"))
@@ -85,17 +96,22 @@ def best(market: Any, objective: Any, after: np.ndarray, z: int, q: int) -> floa
     if market.tick is not None:
         ticks = np.arange(np.ceil(low / market.tick - 1e-9), np.floor(high / market.tick + 1e-9) + 1) * market.tick
         return float(worth(market, objective, after, z, q, ticks[:, None], ticks[None]).max())
-    net = np.unique(np.concatenate([np.linspace(low, high, NET), [np.clip(0.0, low, high)]]))
-    values = worth(market, objective, after, z, q, net[:, None], net[None])
+    sharp = [kinks(market, side, z) for side in ("bid", "ask")]
+    bids, asks = (np.sort(np.concatenate([np.linspace(low, high, NET), at])) for at in sharp)
+    values = worth(market, objective, after, z, q, bids[:, None], asks[None])
     padded = np.pad(values, 1, constant_values=-np.inf)
-    around = np.max([padded[1 + i : len(net) + 1 + i, 1 + j : len(net) + 1 + j] for i in (-1, 0, 1) for j in (-1, 0, 1)], 0)
+    size = len(bids)
+    around = np.max([padded[1 + i : size + 1 + i, 1 + j : size + 1 + j] for i in (-1, 0, 1) for j in (-1, 0, 1)], 0)
     peaks = [tuple(at) for at in np.argwhere(values >= around)]
     peaks.sort(key=lambda at: -values[at])
     top = float(values.max())
     for i, j in peaks[:PEAKS]:
-        centre, width = np.array([net[i], net[j]]), (high - low) / (NET - 1)
+        centre, width = np.array([bids[i], asks[j]]), (high - low) / (NET - 1)
         for _ in range(ZOOMS):
-            lines = [np.clip(c + width * np.linspace(-1, 1, 9), low, high) for c in centre]
+            lines = [
+                np.concatenate([np.clip(c + width * np.linspace(-1, 1, 9), low, high), at])
+                for c, at in zip(centre, sharp, strict=True)
+            ]
             values_here = worth(market, objective, after, z, q, lines[0][:, None], lines[1][None])
             at = np.unravel_index(np.argmax(values_here), values_here.shape)
             centre, width = np.array([lines[0][at[0]], lines[1][at[1]]]), width * 0.4
@@ -123,7 +139,10 @@ def value_of_quotes(market: Any, objective: Any, bid: np.ndarray, ask: np.ndarra
     values = [np.tile(terminal, (regimes, 1))]
     for n in reversed(range(market.steps)):
         rows = [
-            [worth(market, objective, values[-1], z, q, bid[n, z, q + limit], ask[n, z, q + limit]) for q in range(-limit, limit + 1)]
+            [
+                worth(market, objective, values[-1], z, q, bid[n, z, q + limit], ask[n, z, q + limit])
+                for q in range(-limit, limit + 1)
+            ]
             for z in range(regimes)
         ]
         values.append(np.array(rows, dtype=float))

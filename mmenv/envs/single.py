@@ -50,8 +50,9 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     `terminated` after the last step, when time is T. Never truncated: the horizon is part of the model.
 
     ## Info
-    `time`, `mid`, `inventory`, `cash`, `wealth` after the step, and `regime` where there are several; `bid_depth`, `ask_depth` as asked for;
-    `bid_fill`, `ask_fill`; the reward's parts `spread_earned`, `inventory_profit`, `penalty`.
+    `time`, `mid`, `inventory`, `cash`, `wealth` after the step, and `regime` where there are several;
+    `bid_depth`, `ask_depth` as asked for; `bid_fill`, `ask_fill`; the reward's parts
+    `spread_earned`, `inventory_profit`, `penalty`.
 
     ## Arguments
     Any field of `mmenv.Market` by name (or `market`), `objective`, `reward`, `render_mode`, and `index`: which
