@@ -140,8 +140,9 @@ def _rise(losses: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 def _beyond_mid(backup: Backup, side: Side, weights: _Weights, low: float, high: float) -> np.ndarray:
     """The best depth of a side in [low, high], low >= 0."""
+    share = np.asarray(side.share)
     with np.errstate(divide="ignore"):
-        knows, ignorant = np.log(side.share), np.log1p(-side.share)
+        knows, ignorant = np.log(share), np.log1p(-share)
     idle = np.logaddexp(ignorant, knows + weights.knowing)
     gain = (idle - np.logaddexp(ignorant + weights.fill, knows + weights.knowing_fill)) / backup.gamma
     return backup.peak(side.law, gain, low, high)

@@ -10,7 +10,6 @@ shifts both quotes the same way.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from mmenv.fitting import climb, maximise, objectives_of
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable, quote_table
+from mmenv.regimes import PerRegime
 
 # The net of lines from which the search starts.
 SKEWS = 12
@@ -30,8 +30,6 @@ RIDGES = 4
 
 
 FIRST_CLIMB = 1 / 16  # of the width of the box
-
-PerRegime = float | Sequence[float]
 
 
 class LinearSkewFit(NamedTuple):

@@ -123,7 +123,7 @@ class Market:
             if getattr(self, name) is not None or name not in ONE_SIDED
         }
         sums = {"transition_rates": 0.0, "transition_matrix": 1.0}
-        matrices = {
+        matrices: dict[str, Any] = {
             name: regimes.square_matrix(name, getattr(self, name), total)
             for name, total in sums.items()
             if getattr(self, name) is not None
@@ -180,7 +180,8 @@ class Market:
         """The market that stays in one regime for ever, as formulas for the plain market see it."""
         if self.regimes == 1:
             return self
-        here = {name: float(self._columns[name][regime, 0]) for name in PER_REGIME if getattr(self, name) is not None}
+        given = [name for name in PER_REGIME if getattr(self, name) is not None]
+        here: dict[str, Any] = {name: float(self._columns[name][regime, 0]) for name in given}
         return replace(self, **here, transition_rates=None, transition_matrix=None, initial_regime=0)
 
     @property

@@ -16,7 +16,8 @@ from mmenv import _validate
 
 ROW_TOLERANCE = 1e-9
 
-PerRegime = float | Sequence[float]
+# A number, or a sequence with one number per regime. Any, so that users of plain markets may count with the number.
+PerRegime = Any
 
 
 def per_regime(name: str, value: Any, *, at_most: float = math.inf, **limits: float) -> float | tuple[float, ...]:

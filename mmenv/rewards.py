@@ -109,7 +109,7 @@ class Rewards:
     def _adverse_selection(self, bid: np.ndarray, ask: np.ndarray, regime: Any) -> np.ndarray:
         """What informed takers cost on average at these fill probabilities (equation 42 of docs/model.md)."""
         jump = self.market.by_regime("informed_share") * self.market.by_regime("informed_jump")
-        cost = 0.0
+        cost: Any = 0.0
         for law, chance in ((self.market.bid_law, bid), (self.market.ask_law, ask)):
             beyond = law.at(regime).probability(0.0)
             cost = cost + np.where(chance > 0, np.minimum(chance, beyond) - chance * beyond, 0.0)

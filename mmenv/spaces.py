@@ -136,6 +136,12 @@ class Codec:
         scale = inventory_scale(self.market, self.objective)
         return np.rint(observations[..., 0].astype(np.float64) * scale).astype(np.int64)
 
+    def regime(self, observations: np.ndarray) -> np.ndarray:
+        """The regimes that observations of shape (..., entries) show, shape (...), int64."""
+        if self.market.regimes == 1:
+            return np.zeros(observations.shape[:-1], dtype=np.int64)
+        return observations[..., 3 : 3 + self.market.regimes].argmax(axis=-1)
+
     def depths(self, actions: np.ndarray) -> np.ndarray:
         """Actions to depths [price], same shape, float64; actions beyond the box are clipped to it."""
         depths = np.array(actions, dtype=np.float64, order="C")

@@ -124,7 +124,8 @@ class Tape:
             for part, drawn in zip(parts, chunk, strict=True):
                 part[row : row + len(drawn)] = drawn[:, :paths]
             row += len(chunk[0])
-        return cls(*tape, regime)
+        mid_move, bid_reach, ask_reach = tape
+        return cls(mid_move, bid_reach, ask_reach, regime)
 
 
 def draw_chunks(market: Market, blocks: range, seed: int, episode: int) -> Iterator[tuple[np.ndarray, ...]]:

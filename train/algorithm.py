@@ -103,15 +103,15 @@ class MarketMakingPPO(LeanPPO):
             grid = self._grid_values()
             rows = torch.from_numpy(buffer.observations).flatten(0, 1), torch.from_numpy(buffer.actions).flatten(0, 1)
             buffer.log_probs[:] = self.policy.log_prob(*rows).numpy().reshape(buffer.log_probs.shape)
-        inventory = codec.inventory(buffer.observations)
-        values = grid[np.arange(market.steps)[:, None], inventory + market.max_inventory]
-        following = expected_next_values(market, grid, inventory, codec.depths(buffer.actions))
+        inventory, regime = codec.inventory(buffer.observations), codec.regime(buffer.observations)
+        values = grid[np.arange(market.steps)[:, None], regime, inventory + market.max_inventory]
+        following = expected_next_values(market, grid, regime, inventory, codec.depths(buffer.actions))
         advantages = generalised_advantages(buffer.rewards + following - values, self.gae_lambda)
         buffer.values[:], buffer.advantages[:], buffer.returns[:] = values, advantages, advantages + values
 
     def _grid_values(self) -> np.ndarray:
-        """The critic's values on the grid, shape (steps + 1, 2Q+1), 0 after the end."""
-        observations = self.problem.codec.observations[:, 0]
+        """The critic's values on the grid, shape (steps + 1, regimes, 2Q+1), 0 after the end."""
+        observations = self.problem.codec.observations
         rows = torch.from_numpy(observations.reshape(-1, observations.shape[-1]).copy())
         values = self.policy.network.values(rows).numpy().astype(np.float64).reshape(observations.shape[:-1])
         values[-1] = 0.0
@@ -126,7 +126,7 @@ class MarketMakingPPO(LeanPPO):
         mean = self.reward_mean = float(rewards.mean())
         self.centre = mean if self.centre is None else self.centre + self.config.centre_rate * (mean - self.centre)
         rewards -= self.centre
-        rewards *= self.problem.market.depth_decay
+        rewards *= depth_decay(self.problem.market)
 
     def train(self) -> None:
         """Update from the rollout, then take the weights into the average where it has begun."""

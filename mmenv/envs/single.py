@@ -173,6 +173,7 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def _on_tick(self, depth: float) -> float:
         """`Market.allowed` for one number, to the same bits."""
+        assert self._tick is not None
         return min(max(math.floor(depth / self._tick + 0.5) * self._tick, self._low), self._high)
 
     def _draw(self, seed: int) -> list[Flow]:
