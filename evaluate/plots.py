@@ -87,7 +87,7 @@ def _digits(value: float) -> str:
     """A number to two significant digits, zeros kept: 0.060 is known better than 0.06."""
     if not 1e-4 <= value < 1e6:
         return f"{value:.1e}"
-    return np.format_float_positional(value, precision=2, fractional=False, unique=False).rstrip(".")
+    return f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}"
 
 
 def _ladder_rows(ladder: Ladder) -> list[tuple[str, str, list[float]]]:
