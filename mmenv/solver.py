@@ -266,7 +266,6 @@ class _Backup:
         # What a fill on one side is worth more once the other side has filled too.
         self.synergy = -(self.bid_gain + self.ask_gain)
         self.can_bid, self.can_ask = q < market.max_inventory, q > -market.max_inventory
-        self.synergy = np.where(self.can_bid & self.can_ask, self.synergy, 0.0)
 
     def value(self, bid_depth: np.ndarray, ask_depth: np.ndarray) -> np.ndarray:
         """Value before the step of quoting these depths."""
