@@ -119,14 +119,13 @@ def plot_learning(
     """
     figure = new_figure(7.2, 3.8)
     axes = figure.subplots()
-    farthest, lowest = 0.0, math.inf
+    farthest = 0.0
     for colour, (name, seeds) in zip(AGENT_COLOURS * len(curves), curves.items(), strict=False):
         for i, (transitions, gap) in enumerate(seeds):
             label = name if len(seeds) == 1 else f"{name}, {len(seeds)} seeds"
             axes.plot(transitions / 1e6, gap, color=colour, linewidth=1.2, label=label if i == 0 else None)
             axes.plot(transitions[-1] / 1e6, gap[-1], "o", color=colour, markersize=4)
             farthest = max(farthest, float(transitions[-1]) / 1e6)
-            lowest = min(lowest, float(np.nanmin(gap)))
     for name, level in marks.items():
         axes.axhline(level, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
