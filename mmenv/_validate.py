@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
-
 # Numbers within [1/LARGEST, LARGEST] have squares and products that still fit a float.
 LARGEST = 1e100
 
