@@ -14,10 +14,11 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 EPISODES = 100_000
 FORMATS = ("html", "md", "csv", "png", "svg")
+POLICIES = ("fixed", "symmetric", "as", "glft", "glft_finite", "continuous", "linear_skew")
 PARTS = {
     "compare": "runs side by side: settings, exact grades, paired differences",
     "watch": "an animated session of a run, as one HTML page",
-    "tables": "tables of the exact gap over markets, objectives and formulas",
+    "tables": "the tables of Avellaneda & Stoikov (2008) rerun, and what their formula gives away",
     "article": "an article's claims on market makers, put to the test",
 }
 
@@ -50,6 +51,7 @@ def _report(arguments: Sequence[str]) -> int:
 
     with needs("report"):
         import matplotlib  # noqa: F401  (asked for before the work, not after it)
+        import tqdm  # noqa: F401
     from evaluate import entrants, folder, report, text
     from evaluate.ladder import build_ladder
     from evaluate.results import Results
@@ -129,7 +131,9 @@ def _report_parser() -> argparse.ArgumentParser:
     parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders of one problem; none: the ladder alone")
     parser.add_argument("--latest", action="store_true", help="add the newest run folder below runs/")
     parser.add_argument("--env", metavar="ID", help="without runs: the environment whose ladder is shown")
-    parser.add_argument("--policies", nargs="+", metavar="NAME", help="baselines to show (default: all)")
+    parser.add_argument(
+        "--policies", nargs="+", metavar="NAME", help=f"baselines to show (default: {' '.join(POLICIES)})"
+    )
     _add_tape_options(parser)
     parser.add_argument("--format", nargs="+", metavar="NAME", help=f"files to write (default: {' '.join(FORMATS)})")
     parser.add_argument("--out", metavar="FOLDER", help="where to write (default: a new folder below reports/)")
@@ -225,7 +229,10 @@ def _pictures_bar(names: Sequence[str], what: str) -> Iterator[str]:
 
 
 def _bar(total: int, what: str) -> Any:
-    from tqdm import tqdm
+    from mmenv._extras import needs
+
+    with needs("report"):
+        from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit="", unit_scale=True, delay=2, disable=None, leave=False, file=sys.stderr)
 

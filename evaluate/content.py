@@ -36,7 +36,8 @@ def _headline(results: Results) -> list[Block]:
     lines = [f"**{text.headline(ladder, group, standings)}**" for group, standings in groups.items()]
     if not lines:
         known = [s for key in ("as", "linear_skew") if (s := ladder.find(key)) is not None]
-        lines = [f"**{text.headline(ladder, standing.label, [standing])}**" for standing in known]
+        unit = " % of the exact optimum" if results.positive else " short of the exact optimum"
+        lines = [f"**{standing.label}: {text.score(ladder, standing, 3)}{unit}.**" for standing in known]
     blocks: list[Block] = [Paragraph(line) for line in lines]
     for group, standings in groups.items():
         forms = sorted({run.problem.reward for run in results.runs if run.group == group})
@@ -96,7 +97,8 @@ def _ladder(results: Results) -> list[Block]:
         ),
         Table(
             text.split_rows(ladder),
-            "Where profit comes from (exact). The mid has no drift and takers know nothing of its next move, so "
+            "Where profit comes from (exact), by how many fills, and the largest fall of wealth on the way. The mid "
+            "has no drift and takers know nothing of its next move, so "
             "holding inventory earns nothing on average: it only adds risk.",
             agents,
         ),

@@ -50,7 +50,7 @@ def plot_ladder(ladder: Ladder) -> Figure:
         axes.plot([min(gaps), max(gaps)], [y, y], color=colour, linewidth=1.5, solid_capstyle="round")
         axes.plot(gaps, [y] * len(gaps), "o", color=colour, markersize=7 if kind == "agent" else 5.5, clip_on=False)
         middle = sorted(gaps)[(len(gaps) - 1) // 2]
-        span = f"{middle:.2g}" if len(gaps) == 1 else f"{min(gaps):.2g} to {max(gaps):.2g}"
+        span = _digits(middle) if len(gaps) == 1 else f"{_digits(min(gaps))} to {_digits(max(gaps))}"
         axes.annotate(
             span,
             (max(gaps), y),
@@ -71,6 +71,8 @@ def plot_ladder(ladder: Ladder) -> Figure:
             xycoords="data", textcoords="offset points", fontsize=8, color=GREY,
         )  # fmt: skip
     axes.set(yticks=range(len(rows)), yticklabels=[row[0] for row in rows], ylim=(-0.6, len(rows) - 0.4))
+    for tick, (_, kind, _) in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set(color=KIND_COLOUR[kind] if kind == "agent" else BLACK, weight="bold" if kind == "agent" else "normal")
     axes.set_xscale("log")
     axes.set_xlabel(f"short of the exact optimum [{gap_unit(ladder)}, log scale]")
     axes.margins(x=0.12)
@@ -79,6 +81,13 @@ def plot_ladder(ladder: Ladder) -> Figure:
     axes.spines["left"].set_visible(False)
     light_grid(axes, "x")
     return figure
+
+
+def _digits(value: float) -> str:
+    """A number to two significant digits, zeros kept: 0.060 is known better than 0.06."""
+    if not 1e-4 <= value < 1e6:
+        return f"{value:.1e}"
+    return f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}"
 
 
 def _ladder_rows(ladder: Ladder) -> list[tuple[str, str, list[float]]]:
@@ -110,14 +119,13 @@ def plot_learning(
     """
     figure = new_figure(7.2, 3.8)
     axes = figure.subplots()
-    farthest, lowest = 0.0, math.inf
+    farthest = 0.0
     for colour, (name, seeds) in zip(AGENT_COLOURS * len(curves), curves.items(), strict=False):
         for i, (transitions, gap) in enumerate(seeds):
             label = name if len(seeds) == 1 else f"{name}, {len(seeds)} seeds"
             axes.plot(transitions / 1e6, gap, color=colour, linewidth=1.2, label=label if i == 0 else None)
             axes.plot(transitions[-1] / 1e6, gap[-1], "o", color=colour, markersize=4)
             farthest = max(farthest, float(transitions[-1]) / 1e6)
-            lowest = min(lowest, float(np.nanmin(gap)))
     for name, level in marks.items():
         axes.axhline(level, color=GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(

@@ -33,18 +33,18 @@ def skill(value: float) -> str:
     return f"{value:.{3 if value > -1 else 2 if value > -10 else 1 if value > -100 else 0}f}"
 
 
-def with_interval(figure: Estimate, joint: str = " ± ", most_digits: int = 5) -> str:
+def with_interval(figure: Estimate, joint: str = " ± ", most_digits: int = 6) -> str:
     """An estimate with half its interval, to one digit of the latter, or two where that digit is a 1."""
     half = figure.half_width
     if not math.isfinite(half) or not math.isfinite(figure.value):
         return "–"
-    digits = min(3, most_digits)
+    digits = min(6, most_digits)
     if half > 0:
         power = math.floor(math.log10(half))
         digits = min(most_digits, max(0, (half < 2 * 10.0**power) - power))
     value, width = f"{figure.value:.{digits}f}", f"{half:.{digits}f}"
-    if half > 0 and float(width) == 0:
-        width = f"<{10.0**-digits:.{digits}f}"
+    if float(width) == 0:
+        width = "0" if half == 0 else f"<{10.0**-digits:.{digits}f}"
     return f"{value.lstrip('-') if float(value) == 0 else value}{joint}{width}"
 
 
@@ -139,8 +139,6 @@ SIMULATED = {
     "final_inventory_mean": "final inventory mean",
     "final_inventory_std": "final inventory std",
     "mean_spread": "average spread",
-    "drawdown": "drawdown mean",
-    "fills": "fills",
 }
 
 
@@ -162,12 +160,14 @@ def paired_rows(ladder: Ladder) -> Rows:
 
 
 def split_rows(ladder: Ladder) -> Rows:
-    """Where profit comes from, and what the penalty takes from it, exactly."""
+    """Where profit comes from, and what the penalty takes from it, exactly; fills and drawdown simulated."""
     rows = [["policy", "spread earned", "inventory profit", "profit", "penalty", "profit less penalty"]]
+    rows[0] += ["fills (simulated)", "mean drawdown (simulated)"]
     for standing in ladder.standings:
         split, mean = standing.split, standing.exact.profit_mean
         figures = (split.spread_earned, split.inventory_profit, mean, split.penalty, mean - split.penalty)
-        rows.append([standing.label, *map(number, figures)])
+        seen = [with_interval(standing.simulated[name]) for name in ("fills", "drawdown")]
+        rows.append([standing.label, *map(number, figures), *seen])
     charged = any(standing.split.penalty != 0 for standing in ladder.standings)
     return rows if charged else _without(rows, "penalty", "profit less penalty")
 

@@ -39,7 +39,7 @@ def real(name: str, value: Any, *, above: float | None = None, at_least: float |
     return number
 
 
-def _as_float(value: Real) -> float:
+def _as_float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:  # an integer beyond the floats

@@ -166,7 +166,7 @@ class Backup:
         self.bid_gain = shift_inventory(self.kept, 1) - self.kept
         self.ask_gain = shift_inventory(self.kept, -1) - self.kept
         # What a fill on one side is worth more once the other side has filled too.
-        self.synergy = np.where(self.bid.quoted & self.ask.quoted, -(self.bid_gain + self.ask_gain), 0.0)
+        self.synergy = -(self.bid_gain + self.ask_gain)
         self.both_gain = -2 * market.fill_fee
         if market.fill_fee:
             self.bid_gain, self.ask_gain = self.bid_gain - market.fill_fee, self.ask_gain - market.fill_fee

@@ -75,7 +75,7 @@ class FillLaw(ABC):
 
     @abstractmethod
     def reach(self, exponential: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The depth that takers reached [price], from E ~ Exp(1), same shape; may be infinite; written to `out`."""
+        """The depth that takers reached [price], from E ~ Exp(1), same shape; may be infinite. Written to `out`."""
 
     @abstractmethod
     def best_depth(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
@@ -97,8 +97,8 @@ class LinearLaw(FillLaw):
         return np.minimum(1.0, self.arrivals(depth))
 
     def log_chances(self, depth: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        log_fill = np.minimum(0.0, self.log_arrivals - self.decay * np.asarray(depth, dtype=float))
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
+            log_fill = np.minimum(0.0, self.log_arrivals - self.decay * np.asarray(depth, dtype=float))
             return log_fill, np.log(-np.expm1(log_fill))
 
     def reach(self, exponential: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

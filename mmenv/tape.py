@@ -72,10 +72,16 @@ class Tape:
             object.__setattr__(self, name, values)
         if not np.isfinite(self.mid_move).all():
             raise ValueError("mid_move must be finite everywhere")
-        if self.regime is not None and np.shape(self.regime) != (shape[0] + 1, shape[1]):
-            raise ValueError(
-                f"regime must have shape (steps + 1, paths) = {(shape[0] + 1, shape[1])}, got {np.shape(self.regime)}"
-            )
+        if self.regime is not None:
+            self._check_regime((shape[0] + 1, shape[1]))
+
+    def _check_regime(self, shape: tuple[int, int]) -> None:
+        regime = np.asarray(self.regime)
+        if regime.shape != shape:
+            raise ValueError(f"regime must have shape (steps + 1, paths) = {shape}, got {regime.shape}")
+        if not np.issubdtype(regime.dtype, np.integer) or regime.min(initial=0) < 0:
+            raise ValueError(f"regime must hold integers >= 0, got {regime.dtype} from {regime.min()!r}")
+        object.__setattr__(self, "regime", regime)
 
     @property
     def steps(self) -> int:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluate.__main__ import main
+from evaluate.__main__ import POLICIES, main
+from evaluate.entrants import BASELINES
 from mmenv import ExponentialUtility, Market, Problem
 from tests.evaluation import MARKET, fake_load, make_run
 
@@ -203,6 +204,10 @@ def test_help_is_quick() -> None:
     root = Path(__file__).parents[1]
     found = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_help_names_all_baselines() -> None:
+    assert tuple(BASELINES) == POLICIES
 
 
 @pytest.mark.parametrize("part", [[], ["compare"], ["watch"]])

@@ -42,6 +42,9 @@ def test_log_chances_keep_what_is_rare(kind: type[FillLaw]) -> None:
     fill, miss = law.log_chances(np.array([400.0, -2.5]))
     assert fill[0] == pytest.approx(math.log(0.7) - 600, rel=1e-15)
     assert miss[0] == pytest.approx(-math.exp(math.log(0.7) - 600), rel=1e-12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert law.log_chances(1.7e308)[0] == -np.inf
     assert miss[1] == (-np.inf if kind is LinearLaw else pytest.approx(-0.7 * math.exp(3.75), rel=1e-14))
 
 

@@ -133,6 +133,10 @@ def test_tapes_of_wrong_shape_or_content_are_refused() -> None:
         Tape(np.zeros(3), np.zeros(3), np.zeros(3))
     with pytest.raises(ValueError, match=r"regime must have shape \(steps \+ 1, paths\) = \(4, 2\), got \(3, 2\)"):
         Tape(good, good, good, regime=good)
+    for bad in (np.zeros((4, 2)), np.full((4, 2), -1)):
+        with pytest.raises(ValueError, match=r"regime must hold integers >= 0, got (float|int)\d\d from"):
+            Tape(good, good, good, regime=bad)
+    assert Tape(good, good, good, regime=np.ones((4, 2), dtype=int).tolist()).flow(0).regime.tolist() == [1, 1]  # type: ignore[arg-type]
     for name in PARTS:
         bad = good.copy()
         bad[1, 1] = np.nan

@@ -16,6 +16,7 @@ from mmenv.solver import solve, state_visits
 # The strength is looked for within this factor of a first guess, in logarithms, and found to this part of itself.
 REACH = math.log(1e4)
 TOLERANCE = 1e-6
+TINY = 1e-300
 
 
 def mean_square_inventory(market: Market, quotes: QuoteTable) -> float:
@@ -38,7 +39,8 @@ def calibrated(market: Market, kind: Callable[[float], Objective], guess: float,
     """
 
     def excess(logarithm: float) -> float:
-        return math.log(mean_square_inventory(market, solve(market, kind(math.exp(logarithm))).quotes) / target)
+        held = mean_square_inventory(market, solve(market, kind(math.exp(logarithm))).quotes)
+        return math.log(max(held, TINY) / target)
 
     centre = math.log(guess)
     width = 0.5

@@ -93,12 +93,23 @@ def best_skew(market: Market, objective: Objective) -> tuple[float, QuoteTable]:
 
     def family(half_spreads: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         half = half_spreads[:, None]
-        room = np.minimum(half - market.min_depth, market.max_depth - half)
-        return _induct(market, objective, lambda lean: (half + lean, half - lean), -room, room)
+        low, high = _room(market, half)
+        return _induct(market, objective, lambda lean: (half + lean, half - lean), low, high)
 
     half_spread, value = _best_half_spread(market, lambda points: family(points)[0])
     lean = family(np.array([half_spread]))[1]
     return value, quote_table(half_spread + lean, half_spread - lean)
+
+
+def _room(market: Market, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the most that quotes may lean with both depths in the box; a side not quoted does not count."""
+    ends = market.max_depth - half, half - market.min_depth
+    room = np.broadcast_to(np.minimum(*ends), (len(half), len(market.inventories)))
+    low, high = -room, room.copy()
+    # Only the bid, half + lean, is quoted at the short limit, and only the ask, half - lean, at the long one.
+    low[:, :1], high[:, :1] = -ends[1], ends[0]
+    low[:, -1:], high[:, -1:] = -ends[0], ends[1]
+    return low, high
 
 
 def _best_half_spread(market: Market, objectives: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
@@ -121,7 +132,7 @@ def _induct(
         market: the market; it must have one regime.
         objective: the objective.
         shape: from the number to (bid depth, ask depth), arrays of shape (..., families, 2Q+1).
-        low: the least the number may be, shape (families, 1).
+        low: the least the number may be, shape (families, 1) or (families, 2Q+1).
         high: the most, same.
 
     Returns:

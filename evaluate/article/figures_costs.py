@@ -22,7 +22,7 @@ def plot_asks(finding: Finding, words: Words) -> Figure:
     numbers = np.arange(1, c["units"] + 1)
     longest = max(c["asks"]["optimum"])
     for panel, axes in enumerate(figure.subplots(1, 2, sharey=True)):
-        for colour, (pause, asks) in zip(PAUSES, c["asks"]["optimum"].items(), strict=True):
+        for colour, (pause, asks) in zip(PAUSES, c["asks"]["optimum"].items(), strict=False):
             label = words.label("maker_pause", maker=words.label("optimum"), time=pause * c["dt"])
             axes.plot(numbers, asks[panel], color=colour, marker="o", markersize=3.5, linewidth=1.5, label=label)
         for name in ("as", "glft"):
@@ -46,7 +46,7 @@ def plot_costs(finding: Finding, words: Words) -> Figure:
     c = finding.curves
     figure = new_figure(9.6, 4.0)
     slices, sizes = figure.subplots(1, 2)
-    for colour, (pause, (numbers, costs)) in zip(PAUSES, c["slices"].items(), strict=True):
+    for colour, (pause, (numbers, costs)) in zip(PAUSES, c["slices"].items(), strict=False):
         label = words.label("pause", time=pause * c["dt"])
         slices.plot(numbers, costs, color=colour, marker="o", markersize=3.5, linewidth=1.5, label=label)
     for key, line in (("best", "--"), ("one", ":")):
@@ -70,7 +70,7 @@ def plot_thin(finding: Finding, words: Words) -> Figure:
     for name, c in finding.curves.items():
         style = {"color": MARKETS[name], "linewidth": 1.6}
         for key, line, label in (("surcharge", "-", "swept"), ("even", "--", "sliced")):
-            text = f"{words.label(name)}, {words.label(label)}"
+            text = words.label(label, market=words.label(name))
             cost.plot(c["sizes"], c[key], line, label=text, **style)
         since = np.arange(len(c["event"])) * c["dt"]
         event.plot(since, 100 * c["event"] / c["event"][0], label=words.label(name), **style)

@@ -12,7 +12,7 @@ from evaluate.article.bench import RISK_AVERSION, Bench
 from evaluate.article.figures import PICTURES
 from evaluate.article.finding import Finding
 from evaluate.article.words import LANGUAGES, Words, fill, words
-from evaluate.describe import versions
+from evaluate.describe import listed, versions
 from evaluate.document import Block, Bullets, Heading, Paragraph, Picture, Table, to_html
 
 # The first table holds sentences, not numbers.
@@ -37,7 +37,7 @@ def setting(bench: Bench, command: str) -> dict[str, Any]:
         "seed": bench.seed,
         "market": market,
         "command": command,
-        "versions": versions(),
+        "versions": listed(versions()),
     }
 
 

@@ -38,7 +38,7 @@ class Words:
 
     def cell(self, cell: Cell) -> str:
         """A cell of a table."""
-        return self.label(cell.key, **cell.values) if isinstance(cell, Label) else cell
+        return self.label(cell.key, **cell.values) if isinstance(cell, Label) else minus(cell)
 
     def prose(self, sentences: Sequence[Sentence], finding: Finding) -> str:
         """Sentences filled with what was found; where there is a choice, the one that the facts ask for."""
@@ -56,7 +56,12 @@ class Words:
 
 def fill(text: str, values: Mapping[str, Any]) -> str:
     """A text with its numbers filled in, negative ones with a true minus sign."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", text.format(**values))
+    return minus(text.format(**values))
+
+
+def minus(text: str) -> str:
+    """The text with true minus signs before negative numbers."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
 @lru_cache
