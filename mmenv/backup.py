@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from mmenv import informed
-from mmenv.fills import FillLaw
+from mmenv.fills import FillLaw, utility
 from mmenv.market import Market
 from mmenv.objectives import Objective
 
@@ -257,21 +257,19 @@ class Backup:
 
     def peak(self, law: FillLaw, gain: np.ndarray, low: float, high: float) -> np.ndarray:
         """The depth that can be quoted in [low, high] where probability * utility(depth + gain) is largest."""
-        best = law.best_depth(gain, self.gamma, low, high)
         tick = self.market.tick
         if tick is None:
-            return best
+            return law.best_depth(gain, self.gamma, low, high)
+        if law.curve is not None:
+            ticks = self.market.ticks(low, high)
+            depth = ticks.reshape(-1, *[1] * gain.ndim)
+            return ticks[np.argmax(law.probability(depth) * utility(depth + gain, self.gamma), axis=0)]
+        best = law.best_depth(gain, self.gamma, low, high)
         # One peak, so the best tick is one of the two beside it.
         narrow = np.clip(np.floor(best / tick) * tick, low, high)
         wide = np.clip((np.floor(best / tick) + 1) * tick, low, high)
-        worth_narrow, worth_wide = (law.probability(depth) * self._utility(depth + gain) for depth in (narrow, wide))
-        return np.where(worth_narrow > worth_wide, narrow, wide)
-
-    def _utility(self, profit: np.ndarray) -> np.ndarray:
-        if self.gamma == 0:
-            return profit
-        with np.errstate(over="ignore"):
-            return -np.expm1(-self.gamma * profit) / self.gamma
+        worths = [law.probability(depth) * utility(depth + gain, self.gamma) for depth in (narrow, wide)]
+        return np.where(worths[0] > worths[1], narrow, wide)
 
     def _log_odds(self, side: Side, depth: np.ndarray, gain: np.ndarray) -> np.ndarray:
         """Log-odds of a fill under the measure tilted by exp(-gamma gain)."""
@@ -280,6 +278,7 @@ class Backup:
 
     def _close(self, a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
         """Whether depths agree, on the scale 1/k on which fills change."""
+        tolerance = max(tolerance, self.bid.law.precision, self.ask.law.precision)
         return np.abs(a - b) <= tolerance * (1 / self.ask.law.decay + np.abs(a))
 
     def _search(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

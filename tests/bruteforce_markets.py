@@ -36,7 +36,12 @@ def chain(market: Any) -> np.ndarray:
 
 def curve(market: Any, side: str, z: int, depth: np.ndarray) -> np.ndarray:
     """f(depth): how the intensity falls with depth."""
-    return np.exp(-parameter(market, f"{side}_depth_decay", z) * depth)
+    form = market.fill_curve
+    if form == "exponential":
+        return np.exp(-parameter(market, f"{side}_depth_decay", z) * depth)
+    if form.name == "power":
+        return (1 + np.maximum(depth, 0) / form.scale) ** -form.exponent
+    return np.exp(np.interp(depth, form.depths, np.log(form.factors)))
 
 
 def tail(market: Any, side: str, z: int, depth: np.ndarray) -> np.ndarray:
@@ -58,8 +63,14 @@ def side_chances(market: Any, side: str, z: int, depth: np.ndarray, quoted: bool
 def kinks(market: Any, side: str, z: int) -> np.ndarray:
     """Depths in the box where P(reach > depth) or who is informed has a kink: the mid, and the cap at one."""
     orders = parameter(market, f"{side}_arrival_rate", z) * market.horizon / market.steps
-    cap = np.log(orders) / parameter(market, f"{side}_depth_decay", z)
-    return np.clip([0.0, cap], market.min_depth, market.max_depth)
+    form, knots = market.fill_curve, [0.0]
+    if form == "exponential":
+        knots.append(np.log(orders) / parameter(market, f"{side}_depth_decay", z))
+    elif form.name == "power":
+        knots.append(form.scale * (max(orders, 1.0) ** (1 / form.exponent) - 1))
+    else:
+        knots += [*form.depths, np.interp(np.log(orders), -np.log(form.factors), form.depths)]
+    return np.clip(knots, market.min_depth, market.max_depth)
 
 
 def worth(

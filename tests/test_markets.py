@@ -143,6 +143,63 @@ def test_optimum_and_evaluation_agree_with_brute_force(seed: int) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11 * price)
 
 
+CURVES = [
+    {"name": "power", "scale": 0.8, "exponent": 2.5},
+    {"name": "power", "scale": 0.3, "exponent": 0.8},
+    {"name": "table", "depths": [-0.5, 0.0, 0.4, 0.7, 1.6], "factors": [1.4, 1.0, 0.9, 0.2, 0.05]},
+    {"name": "table", "depths": [0.0, 0.5, 1.0, 1.3], "factors": [1.0, 1.0, 0.3, 0.3]},
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("curve", CURVES, ids=["steep", "fat", "bumpy", "flat"])
+def test_other_fill_curves_agree_with_brute_force(curve: dict, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    market = Market(
+        steps=3,
+        horizon=0.1,
+        max_inventory=2,
+        arrival_rate=float(rng.choice([12.0, 45.0])),
+        fill_law=("linear", "poisson")[seed % 2],
+        fill_curve=curve,
+        min_depth=-0.7,
+        max_depth=2.0,
+        volatility=1.0,
+        tick=0.15 if seed in (4, 5) else None,
+        informed_share=0.5 if seed in (2, 3, 6) else 0.0,
+        informed_jump=0.4,
+    )
+    objective = OBJECTIVES[seed % 4](0.7)
+    value, expected = solve(market, objective).value, bruteforce_markets.maximise(market, objective)
+    assert np.max(np.abs(value - expected)) <= 1e-6
+    assert np.max(expected - value) <= 1e-8, "the brute force found better quotes"
+
+
+@pytest.mark.parametrize("kind", ["linear", "poisson"])
+@pytest.mark.parametrize("curve", CURVES, ids=["steep", "fat", "bumpy", "flat"])
+def test_the_reach_of_other_curves_has_the_law_as_its_tail(curve: dict, kind: str) -> None:
+    market = Market(steps=100, horizon=1.0, arrival_rate=140.0, fill_law=kind, fill_curve=curve)
+    tape = Tape.draw(market, 2_000, seed=1)
+    for depth in (-0.6, -0.2, 0.0, 0.2, 0.5, 0.69, 0.9, 1.4, 3.0):
+        expected = float(bruteforce_markets.tail(market, "bid", 0, np.array(depth)))
+        assert market.law.probability(depth) == pytest.approx(expected, rel=1e-12)
+        assert z_of_mean(1.0 * (tape.bid_reach > depth).ravel(), expected) <= Z_BOUND
+
+
+def test_a_table_of_the_exponential_is_the_exponential() -> None:
+    """Log-linear interpolation of two points of exp(-k depth) is the curve itself, inside them."""
+    plain = Market(steps=20, max_inventory=4)
+    table = {"name": "table", "depths": [-3.0, 0.0, 5.0], "factors": np.exp([4.5, 0.0, -7.5]).tolist()}
+    for law in ("linear", "poisson"):
+        for objective in (ExponentialPenalty(), ExponentialUtility(0.3)):
+            market = replace(plain, fill_law=law)
+            one, two = solve(market, objective), solve(replace(market, fill_curve=table), objective)
+            np.testing.assert_allclose(two.value, one.value, rtol=1e-12, atol=1e-10)
+    tapes = [Tape.draw(market, 70, seed=1) for market in (plain, replace(plain, fill_curve=table))]
+    inside = np.abs(tapes[0].bid_reach) < 2.9
+    np.testing.assert_allclose(tapes[1].bid_reach[inside], tapes[0].bid_reach[inside], atol=1e-12)
+
+
 def test_a_single_tick_leaves_nothing_to_choose() -> None:
     market = replace(RICH, tick=0.6, min_depth=0.5, max_depth=1.0)
     quotes = solve(market, ExponentialPenalty()).quotes
@@ -487,6 +544,13 @@ def test_visits_follow_the_chain() -> None:
         ({"tick": 5.0, "min_depth": 1.0}, ["tick", "multiple", "5.0"]),
         ({"bid_arrival_rate": "many"}, ["bid_arrival_rate", "many"]),
         ({"drift": [1.0]}, ["drift", "two or more", "[1.0]"]),
+        ({"fill_curve": "power"}, ["fill_curve", "mapping", "'power'"]),
+        ({"fill_curve": {"name": "powr"}}, ["fill_curve name", "did you mean 'power'"]),
+        ({"fill_curve": {"name": "power", "scale": 1}}, ["fill_curve 'power'", "scale, exponent"]),
+        ({"fill_curve": {"name": "power", "scale": -1, "exponent": 2}}, ["fill_curve scale", "-1", "> 0"]),
+        ({"fill_curve": {"name": "table", "depths": [0, 1], "factors": [1, 2]}}, ["factors must not rise"]),
+        ({"fill_curve": {"name": "table", "depths": [1, 0], "factors": [1, 1]}}, ["depths must rise"]),
+        ({"fill_curve": {"name": "table", "depths": [1, 2], "factors": [0.5, 0.1]}}, ["1 at depth 0", "0.5"]),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(arguments: dict, words: list[str]) -> None:
@@ -516,6 +580,9 @@ def test_a_tape_without_regimes_is_refused_where_there_are_some() -> None:
 
 
 def test_a_market_survives_json() -> None:
+    for curve in CURVES:
+        market = replace(RICH, fill_curve=curve)
+        assert Market.from_dict(json.loads(json.dumps(market.to_dict()))) == market
     assert Market.from_dict(json.loads(json.dumps(RICH.to_dict()))) == RICH
     assert hash(Market.from_dict(RICH.to_dict())) == hash(RICH)
     assert Problem.from_dict(json.loads(json.dumps(Problem(RICH).to_dict()))) == Problem(RICH)
