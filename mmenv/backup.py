@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,11 +63,16 @@ class Side:
         jump = market.by_regime("informed_jump")
         return cls(market.bid_law, q < limit, share, jump), cls(market.ask_law, q > -limit, share, jump)
 
+    def held(self, at: np.ndarray) -> Side:
+        """The side at the inventories of index `at`, an array over (..., regimes, 2Q+1)."""
+        return replace(self, quoted=self.quoted[at])
+
     def only(self, states: np.ndarray) -> Side:
         """The side in some of the states, which become the last axis."""
-        regime, inventory = np.nonzero(states)
+        regime, _ = np.nonzero(states)
         share = None if self.share is None else self.share[regime, 0]
-        return Side(self.law.at(regime), self.quoted[inventory], share, self.jump[regime, 0])
+        quoted = np.broadcast_to(self.quoted, states.shape)[states]
+        return Side(self.law.at(regime), quoted, share, self.jump[regime, 0])
 
     def probability(self, depth: np.ndarray) -> np.ndarray:
         """P(fill), 0 where the side is not quoted."""
@@ -221,6 +226,30 @@ class Backup:
         if apart.any():
             bid[0, apart], ask[0, apart] = self._only(apart)._search(ask[0, apart], ask[1, apart])
         return bid[0], ask[0]
+
+    def hedged(self, at: np.ndarray) -> Backup:
+        """The same step once a trade has led to the inventories of index `at`, shape (regimes, 2Q+1)."""
+        part = copy(self)
+        part.bid, part.ask, part.inventory = self.bid.held(at), self.ask.held(at), self.inventory[at]
+        for name in ("kept", "bid_gain", "ask_gain", "synergy"):
+            setattr(part, name, np.take_along_axis(getattr(self, name), at, axis=-1))
+        return part
+
+    def best_hedge(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The best trade before quoting, if quoting at each inventory is worth `value` (equation 47).
+
+        Returns:
+            The value before the trade, and the index of the inventory it leads to; shapes (regimes, 2Q+1).
+        """
+        limit, q = self.market.max_inventory, self.market.inventories
+        trade = q - q[:, None]  # from each inventory (rows) to each (columns)
+        reached = value[:, None, :] - self.market.trade_cost(trade)
+        # Of trades as good, the smallest; trades beyond Q units are more than an action can ask for.
+        reached = np.where(abs(trade) <= limit, reached, -np.inf)
+        stay = np.take_along_axis(reached, np.arange(len(q))[None, :, None], axis=-1)[..., 0]
+        at = np.argmax(reached, axis=-1)
+        best = np.take_along_axis(reached, at[..., None], axis=-1)[..., 0]
+        return np.maximum(best, stay), np.where(best > stay, at, np.arange(len(q)))
 
     def _only(self, states: np.ndarray) -> Backup:
         """The same step in some of the states, which become the last axis."""

@@ -103,7 +103,7 @@ class TableCurve(Curve):
 
     def __post_init__(self) -> None:
         for field, limits in (("depths", {}), ("factors", {"above": 0})):
-            values = per_regime(f"fill_curve {field}", getattr(self, field), **limits)  # type: ignore[arg-type]
+            values = per_regime(f"fill_curve {field}", getattr(self, field), **limits)
             object.__setattr__(self, field, values if isinstance(values, tuple) else (values,))
         if len(self.depths) != len(self.factors) or len(self.depths) < 2:
             raise ValueError(
@@ -128,7 +128,7 @@ class TableCurve(Curve):
         return np.array(self.depths)
 
     def fall(self, depth: ArrayLike) -> np.ndarray:
-        return np.interp(depth, self.depths, -np.log(self.factors))
+        return np.interp(np.asarray(depth, dtype=float), self.depths, -np.log(self.factors))
 
     def reach(self, level: np.ndarray) -> np.ndarray:
         depths, falls = np.array(self.depths), -np.log(self.factors)

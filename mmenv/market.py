@@ -66,6 +66,8 @@ class Market:
         fee: paid for each unit filled [price]; a rebate is negative.
         fee_rate: paid for each unit filled, in parts of its value at `initial_mid`; a rebate is negative.
         tick: depths are whole multiples of it [price], > 0; None for any depth.
+        hedge_cost: c, of a unit traded at the mid before quoting [price], >= 0; None for a market without such a venue.
+        hedge_fixed_cost: c_0, of each such trade [price], >= 0.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -96,6 +98,8 @@ class Market:
     fee: float = 0.0
     fee_rate: float = 0.0
     tick: float | None = None
+    hedge_cost: float | None = None
+    hedge_fixed_cost: float = 0.0
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
@@ -110,6 +114,11 @@ class Market:
             "fee": _validate.real("fee", self.fee),
             "fee_rate": _validate.real("fee_rate", self.fee_rate),
         }
+        checked["hedge_fixed_cost"] = _validate.real("hedge_fixed_cost", self.hedge_fixed_cost, at_least=0)
+        if self.hedge_cost is not None:
+            checked["hedge_cost"] = _validate.real("hedge_cost", self.hedge_cost, at_least=0)
+        elif self.hedge_fixed_cost:
+            raise ValueError(f"hedge_fixed_cost must be 0 where hedge_cost is None, got {self.hedge_fixed_cost!r}")
         if self.tick is not None:
             checked["tick"] = _validate.real("tick", self.tick, above=0)
         for name, value in (checked | self._checked_regimes()).items():
@@ -213,6 +222,16 @@ class Market:
             return self.min_depth, self.max_depth
         first, last = math.ceil(self.min_depth / self.tick - ON_GRID), math.floor(self.max_depth / self.tick + ON_GRID)
         return first * self.tick, last * self.tick
+
+    @property
+    def hedges(self) -> bool:
+        """Whether there is a venue to trade at the mid before quoting."""
+        return self.hedge_cost is not None
+
+    def trade_cost(self, units: Any) -> Any:
+        """What trading that many units at the mid costs, c |h| + c_0 1{h != 0} [price]; scalars or arrays."""
+        size = units * (units > 0) - units * (units < 0)
+        return size * self.hedge_cost + (units != 0) * self.hedge_fixed_cost
 
     def ticks(self, low: float, high: float) -> np.ndarray:
         """All multiples of the tick from `low` to `high`, themselves multiples [price]."""

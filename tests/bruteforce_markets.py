@@ -137,22 +137,41 @@ def maximise(market: Any, objective: Any) -> np.ndarray:
     values = [np.tile(terminal, (regimes, 1))]
     for _ in range(market.steps):
         after = values[-1]
-        values.append(
-            np.array([[best(market, objective, after, z, q) for q in range(-limit, limit + 1)] for z in range(regimes)])
-        )
+        quoting = [[best(market, objective, after, z, q) for q in range(-limit, limit + 1)] for z in range(regimes)]
+        values.append(np.array([best_after_trading(market, row) for row in quoting]))
     return np.array(values[::-1])
 
 
-def value_of_quotes(market: Any, objective: Any, bid: np.ndarray, ask: np.ndarray) -> np.ndarray:
-    """Values of all states under given depths (steps, regimes, 2Q+1)."""
+def trading_cost(market: Any, units: int) -> float:
+    """What trading at the mid before quoting costs."""
+    return market.hedge_cost * abs(units) + (market.hedge_fixed_cost if units else 0.0) if units else 0.0
+
+
+def best_after_trading(market: Any, quoting: list[float]) -> list[float]:
+    """The best value at each inventory, if any other can be traded to before quoting."""
+    if market.hedge_cost is None:
+        return quoting
+    size, limit = len(quoting), market.max_inventory
+    return [
+        max(quoting[j] - trading_cost(market, j - i) for j in range(size) if abs(j - i) <= limit) for i in range(size)
+    ]
+
+
+def value_of_quotes(
+    market: Any, objective: Any, bid: np.ndarray, ask: np.ndarray, hedge: np.ndarray | None = None
+) -> np.ndarray:
+    """Values of all states under given depths and trades before them (steps, regimes, 2Q+1)."""
+    hedge = np.zeros(bid.shape, dtype=int) if hedge is None else hedge
     limit, regimes = market.max_inventory, len(chain(market))
     terminal = -np.array([float(objective.terminal_penalty(q)) for q in range(-limit, limit + 1)])
     values = [np.tile(terminal, (regimes, 1))]
     for n in reversed(range(market.steps)):
         rows = [
             [
-                worth(market, objective, values[-1], z, q, bid[n, z, q + limit], ask[n, z, q + limit])
+                worth(market, objective, values[-1], z, held, bid[n, z, q + limit], ask[n, z, q + limit])
+                - trading_cost(market, held - q)
                 for q in range(-limit, limit + 1)
+                for held in [min(max(q + int(hedge[n, z, q + limit]), -limit), limit)]
             ]
             for z in range(regimes)
         ]
