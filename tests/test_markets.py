@@ -280,7 +280,7 @@ def test_hedging_agrees_with_brute_force(seed: int) -> None:
 
 
 def test_trades_leave_a_band_of_inventories_alone() -> None:
-    """Free trades hold the best inventory; a cost leaves a band alone, a dearer one a wider one; dear ones never pay."""
+    """Free trades hold the best inventory; the dearer they are, the wider the band left alone; some never pay."""
     market, objective = Market(steps=40, horizon=0.2, max_inventory=8), ExponentialPenalty(weight=4.0)
     widths = []
     for cost in (0.0, 0.05, 0.2, 50.0):
