@@ -208,7 +208,7 @@ def test_value_falls_in_the_penalty(kind: str, law: str, claim: Callable[..., No
 @pytest.mark.parametrize("name", [*SETS, "random problems"])
 def test_quotes_lean_against_the_inventory(name: str, claim: Callable[..., None]) -> None:
     # A box that forces quotes where none are wanted can make the value convex in places, and the quotes uneven:
-    # it happens in 2 % of random problems, with the largest depth near 1/k. So random problems get a wide box.
+    # it happens where the largest depth is near 1/k. So the random problems get a wide box.
     cases = [SETS[name]] if name in SETS else [in_a_wide_box(*problem) for problem in problems(100, 400)]
     for market, objective in cases:
         quotes = solve(market, objective).quotes
