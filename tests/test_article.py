@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,6 +151,14 @@ def test_every_claim_has_its_words_pictures_and_one_of_the_verdicts(findings):
             for grid in finding.grids.values():
                 assert len({len(row) for row in grid}) == 1
                 assert all(isinstance(cell, Label) or not re.search("nan|inf", cell) for row in grid for cell in row)
+
+
+def test_the_chinese_readme_tells_the_same_verdicts(findings):
+    readme = (Path(__file__).parents[1] / "README.zh-TW.md").read_text(encoding="utf-8")
+    said = words("zh-TW")
+    for finding in findings:
+        title = said["claim_heading"].format(number=finding.claim, title=said.claim(finding)["title"])
+        assert f"| {title} | {said.verdict(finding)} |" in readme
 
 
 def test_the_pages_hold_the_same_numbers_and_need_nothing_else(bench, findings, tmp_path):
