@@ -14,6 +14,7 @@ from mmenv.market import Market
 from mmenv.objectives import ExponentialUtility, Objective
 from mmenv.quotes import Policy, QuoteTable
 from mmenv.solver import solve
+from mmenv.spaces import depth_decay
 
 # Risk aversions tried by `fit`, as parts of the depth decay k: from nearly none to all that makes a difference.
 LEAST_RISK_AVERSION = 1e-6
@@ -116,6 +117,6 @@ def _best_risk_aversion(market: Market, objective: Objective, policy: Callable[[
         bid, ask = (np.stack(side, axis=1) for side in zip(*((t.bid_depth, t.ask_depth) for t in tables), strict=True))
         return objectives_of(market, objective, bid, ask)
 
-    net = np.log(market.depth_decay * np.geomspace(LEAST_RISK_AVERSION, MOST_RISK_AVERSION, RISK_AVERSIONS))[:, None]
+    net = np.log(depth_decay(market) * np.geomspace(LEAST_RISK_AVERSION, MOST_RISK_AVERSION, RISK_AVERSIONS))[:, None]
     best, _ = maximise(objectives, net, np.full_like(net, net[1, 0] - net[0, 0]))
     return float(np.exp(best[0]))

@@ -13,6 +13,7 @@ from mmenv.linear_skew import best_linear_skew, linear_skew_table
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable, quote_table
+from mmenv.regimes import PerRegime, per_regime
 
 HALF_SPREADS = 33
 
@@ -66,7 +67,7 @@ class Symmetric:
         objective.check(market)
 
         def objectives(half_spreads: np.ndarray) -> np.ndarray:
-            depth = np.clip(half_spreads[:, :, None], market.min_depth, market.max_depth)
+            depth = market.allowed(half_spreads[:, :, None])
             depth = np.broadcast_to(depth, (market.steps, len(depth), 1, len(market.inventories)))
             return objectives_of(market, objective, depth, depth)
 
@@ -82,28 +83,37 @@ class LinearSkew:
     Attributes:
         half_spread: depth of both quotes at q = 0 [price].
         skew: what a unit of inventory adds to the bid depth and takes from the ask depth [price / unit].
+        lean: added to the bid depth and taken from the ask depth [price]; 0 in a market that is its own mirror image.
+
+    Each may be a sequence with one number for each regime of the market.
 
     Raises:
-        TypeError, ValueError: a field is not a finite number.
+        TypeError, ValueError: a field is not a finite number, nor a sequence of them.
     """
 
-    half_spread: float
-    skew: float
+    half_spread: PerRegime
+    skew: PerRegime
+    lean: PerRegime = 0.0
 
     def __post_init__(self) -> None:
-        _check_fields(self)
+        for field in fields(self):
+            object.__setattr__(self, field.name, per_regime(field.name, getattr(self, field.name)))
 
     def tabulate(self, market: Market) -> QuoteTable:
-        """The quotes in every state, unclipped."""
-        return linear_skew_table(market, self.half_spread, self.skew)
+        """The quotes in every state, unclipped.
+
+        Raises:
+            ValueError: a number per regime was given, but not for every regime of this market.
+        """
+        return linear_skew_table(market, self.half_spread, self.skew, self.lean)
 
     @classmethod
     def fit(cls, market: Market, objective: Objective) -> Self:
-        """The line that is best for an objective, with quotes clipped to the market's box of depths."""
+        """The line that is best for an objective, one per regime, with quotes clipped to the market's box of depths."""
         best = best_linear_skew(market, objective)
-        return cls(best.half_spread, best.skew)
+        return cls(best.half_spread, best.skew, best.lean)
 
 
-def _check_fields(policy: FixedSpread | Symmetric | LinearSkew) -> None:
+def _check_fields(policy: FixedSpread | Symmetric) -> None:
     for field in fields(policy):
         object.__setattr__(policy, field.name, _validate.real(field.name, getattr(policy, field.name)))

@@ -12,6 +12,7 @@ from mmenv import Problem, QuoteTable, _validate
 from mmenv._extras import needs
 from mmenv.market import Market
 from mmenv.quotes import quote_table
+from mmenv.spaces import depth_decay
 
 with needs("train"):
     import torch
@@ -53,9 +54,9 @@ class Architecture:
 
     @classmethod
     def for_problem(cls, problem: Problem, hidden: Sequence[int], fold: bool) -> Architecture:
-        """The architecture for a problem; one unit of output is a depth of 1/k."""
-        scale = 1 / (problem.market.depth_decay * problem.codec.half_width)
-        return cls(problem.codec.observations.shape[-1], tuple(hidden), fold, scale)
+        """The architecture for a problem; one unit of output is a depth of 1/k; only mirrored ones are folded."""
+        scale = 1 / (depth_decay(problem.market) * problem.codec.half_width)
+        return cls(problem.codec.observations.shape[-1], tuple(hidden), fold and problem.market.mirrored, scale)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:

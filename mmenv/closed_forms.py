@@ -1,11 +1,14 @@
 """The answers of continuous time, dt -> 0, which the exact optimum tends to (docs/model.md, section 6).
 
-Depths are not clipped to the market's box here, and the value is that of quoting without a box.
+Depths are not clipped to the market's box here, and the value is that of quoting without a box. In a market of
+several regimes each regime gets the formula of the plain market with its parameters, as if it lasted for ever; the
+formulas know nothing of drift, informed takers, fees and ticks.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,21 +29,24 @@ def time_left(market: Market) -> np.ndarray:
 
 
 def reservation_offset(market: Market, risk_aversion: float) -> np.ndarray:
-    """Reservation price less the mid, -q gamma sigma^2 (T - t) (equation 30 of docs/model.md).
+    """Reservation price less the mid, -q gamma sigma^2 (T - t), in a market of one regime (equation 30).
 
     Returns:
         Shape (steps, 2Q+1) [price].
     """
-    return -risk_aversion * market.volatility**2 * np.outer(time_left(market), market.inventories)
+    return -risk_aversion * _number(market, "volatility") ** 2 * np.outer(time_left(market), market.inventories)
 
 
 def optimal_spread(market: Market, risk_aversion: float) -> np.ndarray:
     """Spread around the reservation price, gamma sigma^2 (T - t) + (2/gamma) ln(1 + gamma/k) (equation 31).
 
+    The market has one regime; where its sides differ, the logarithm is the mean of both.
+
     Returns:
         Shape (steps,) [price].
     """
-    return risk_aversion * market.volatility**2 * time_left(market) + 2 * market.law.natural_margin(risk_aversion)
+    margins = market.bid_law.natural_margin(risk_aversion) + market.ask_law.natural_margin(risk_aversion)
+    return risk_aversion * _number(market, "volatility") ** 2 * time_left(market) + margins
 
 
 def avellaneda_stoikov(market: Market, risk_aversion: float) -> QuoteTable:
@@ -56,9 +62,14 @@ def avellaneda_stoikov(market: Market, risk_aversion: float) -> QuoteTable:
         TypeError, ValueError: risk_aversion is not a finite number > 0.
     """
     risk_aversion = _validate.real("risk_aversion", risk_aversion, above=0)
-    offset = reservation_offset(market, risk_aversion)
-    half_spread = optimal_spread(market, risk_aversion)[:, None] / 2
-    return _table(market, half_spread - offset, half_spread + offset)
+
+    def sides(market: Market) -> tuple[np.ndarray, np.ndarray]:
+        offset = reservation_offset(market, risk_aversion)
+        half_spread = optimal_spread(market, risk_aversion)[:, None] / 2
+        bid_extra = market.bid_law.natural_margin(risk_aversion) - market.ask_law.natural_margin(risk_aversion)
+        return half_spread - offset + bid_extra / 2, half_spread + offset - bid_extra / 2
+
+    return _table(market, sides)
 
 
 def asymptotic_glft(market: Market, risk_aversion: float) -> QuoteTable:
@@ -75,13 +86,19 @@ def asymptotic_glft(market: Market, risk_aversion: float) -> QuoteTable:
         TypeError, ValueError: risk_aversion is not a finite number > 0, or the arrival rate is 0.
     """
     risk_aversion = _validate.real("risk_aversion", risk_aversion, above=0)
-    _validate.real("arrival_rate", market.arrival_rate, above=0)
-    k = market.depth_decay
-    hopping = math.exp(log_hopping_rate(market, risk_aversion))
-    skew = market.volatility * math.sqrt(risk_aversion / (2 * k * hopping))
-    half_spread = market.law.natural_margin(risk_aversion) + skew / 2
-    lean = skew * market.inventories
-    return _table(market, half_spread + lean, half_spread - lean)
+    for side in ("bid_arrival_rate", "ask_arrival_rate"):
+        _validate.real("arrival_rate", float(market.by_regime(side).min()), above=0)
+
+    def sides(market: Market) -> tuple[np.ndarray, np.ndarray]:
+        # Where the sides differ, the skew is that of their mean decay and the geometric mean of their rates.
+        k = (_number(market, "bid_depth_decay") + _number(market, "ask_depth_decay")) / 2
+        hopping = math.exp(sum(log_hopping_rates(market, risk_aversion)) / 2)
+        skew = _number(market, "volatility") * math.sqrt(risk_aversion / (2 * k * hopping))
+        lean = skew * market.inventories
+        bid, ask = (law.natural_margin(risk_aversion) + skew / 2 for law in (market.bid_law, market.ask_law))
+        return bid + lean, ask - lean
+
+    return _table(market, sides)
 
 
 def continuous_quotes(market: Market, objective: Objective) -> QuoteTable:
@@ -97,10 +114,10 @@ def continuous_quotes(market: Market, objective: Objective) -> QuoteTable:
         ValueError: a penalty of the objective overflows in this market.
     """
     value = continuous_value(market, objective)[:-1]
-    margin = market.law.natural_margin(objective.risk_aversion)
+    bid_margin, ask_margin = (law.natural_margin(objective.risk_aversion) for law in (market.bid_law, market.ask_law))
     bid, ask = np.empty_like(value), np.empty_like(value)
-    bid[..., :-1] = margin + value[..., :-1] - value[..., 1:]
-    ask[..., 1:] = margin + value[..., 1:] - value[..., :-1]
+    bid[..., :-1] = bid_margin + value[..., :-1] - value[..., 1:]
+    ask[..., 1:] = ask_margin + value[..., 1:] - value[..., :-1]
     return quote_table(bid, ask)
 
 
@@ -114,30 +131,54 @@ def continuous_value(market: Market, objective: Objective) -> np.ndarray:
         objective: any objective: penalties, exponential utility, or both.
 
     Returns:
-        Certainty equivalent of what is still to come, shape (steps + 1, 1, 2Q+1) [price].
+        Certainty equivalent of what is still to come, shape (steps + 1, regimes, 2Q+1) [price].
 
     Raises:
-        ValueError: a penalty of the objective overflows in this market.
+        ValueError: a penalty of the objective overflows in this market, or the depth decays of its sides differ.
     """
     objective.check(market)
-    k, q = market.depth_decay, market.inventories
+    return np.stack([_value_in(market.in_regime(z), objective) for z in range(market.regimes)], axis=1)
+
+
+def _value_in(market: Market, objective: Objective) -> np.ndarray:
+    """`continuous_value` of a market of one regime, shape (steps + 1, 2Q+1)."""
+    k, q = _number(market, "bid_depth_decay"), market.inventories
+    if k != _number(market, "ask_depth_decay"):
+        raise ValueError(
+            f"depth_decay must be the same on both sides for the formula of continuous time, got {k:g} on the bid side "
+            f"and {_number(market, 'ask_depth_decay'):g} on the ask side"
+        )
     gamma = objective.risk_aversion
-    decay = k * (objective.running_penalty(q) + gamma * (market.volatility * q) ** 2 / 2)
-    log_omega = np.empty((market.steps + 1, 1, len(q)))
-    log_omega[-1] = -k * objective.terminal_penalty(q)
-    log_step = log_propagator(decay, log_hopping_rate(market, gamma), market.dt)
+    decay = k * (objective.running_penalty(q) + gamma * (_number(market, "volatility") * q) ** 2 / 2)
+    up, down = log_hopping_rates(market, gamma)
+    if (up == -math.inf) != (down == -math.inf):
+        raise ValueError("arrival_rate must be 0 on both sides or on neither for the formula of continuous time")
+    # Rates that differ are made equal by the change of variable omega = c^q omega~, c^2 = down / up.
+    lean = q * (down - up) / 2 if up != down else np.zeros(len(q))
+    log_omega = np.empty((market.steps + 1, len(q)))
+    log_omega[-1] = -k * objective.terminal_penalty(q) - lean
+    log_step = log_propagator(decay, (up + down) / 2, market.dt)
     for n in reversed(range(market.steps)):
         log_omega[n] = _log_sum_exp(log_step + log_omega[n + 1])
-    return log_omega / k
+    return (log_omega + lean) / k
 
 
-def log_hopping_rate(market: Market, risk_aversion: float) -> float:
+def log_hopping_rates(market: Market, risk_aversion: float) -> tuple[float, float]:
+    """`log_hopping_rate` of the bid and of the ask side of a market of one regime."""
+    bid, ask = (
+        log_hopping_rate(_number(market, f"{side}_arrival_rate"), _number(market, f"{side}_depth_decay"), risk_aversion)
+        for side in ("bid", "ask")
+    )
+    return bid, ask
+
+
+def log_hopping_rate(arrival_rate: float, depth_decay: float, risk_aversion: float) -> float:
     """Logarithm of A (1 + gamma/k)^-(1 + k/gamma), which is A/e at gamma = 0 (equation 26); -inf at A = 0."""
-    if market.arrival_rate == 0:
+    if arrival_rate == 0:
         return -math.inf
-    ratio = risk_aversion / market.depth_decay
+    ratio = risk_aversion / depth_decay
     exponent = 1.0 if ratio == 0 else (1 + 1 / ratio) * math.log1p(ratio)
-    return math.log(market.arrival_rate) - exponent
+    return math.log(arrival_rate) - exponent
 
 
 def log_propagator(decay: np.ndarray, log_rate: float, duration: float) -> np.ndarray:
@@ -207,7 +248,17 @@ def _log_sum_exp(values: np.ndarray) -> np.ndarray:
         return shift + np.log(np.sum(np.exp(values - shift[..., None]), axis=-1))
 
 
-def _table(market: Market, bid_depth: np.ndarray, ask_depth: np.ndarray) -> QuoteTable:
-    """A table of quotes that do not depend on the regime; the depths broadcast to (steps, 2Q+1)."""
-    bid, ask = (np.broadcast_to(np.expand_dims(side, -2), market.grid_shape) for side in (bid_depth, ask_depth))
+def _number(market: Market, name: str) -> float:
+    """A parameter of a market of one regime."""
+    return float(market.by_regime(name)[0, 0])
+
+
+def _table(market: Market, sides: Callable[[Market], tuple[np.ndarray, np.ndarray]]) -> QuoteTable:
+    """A table from a formula of the plain market, which gives depths that broadcast to (steps, 2Q+1)."""
+    steps, _, inventories = market.grid_shape
+    tables = [sides(market.in_regime(z)) for z in range(market.regimes)]
+    bid, ask = (
+        np.stack([np.broadcast_to(side, (steps, inventories)) for side in regimes], axis=1)
+        for regimes in zip(*tables, strict=True)
+    )
     return quote_table(bid, ask)

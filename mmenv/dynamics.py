@@ -1,6 +1,6 @@
 """The step that defines the market, written once (docs/model.md, section 1).
 
-It has no randomness (the tape is an argument), no exponential and no branch: arithmetic and comparisons
+It has no randomness (the tape is an argument), no exponential and no branch on data: arithmetic and comparisons
 only, so Python floats, NumPy arrays and torch tensors all run it and give the same bits in float64.
 """
 
@@ -50,7 +50,7 @@ class Fills(NamedTuple):
     Attributes:
         bid: whether the bid filled.
         ask: whether the ask filled.
-        earned: the depths of the filled quotes, added up: the profit over the mid [price].
+        earned: the depths of the filled quotes less their fees, added up: the profit over the mid [price].
     """
 
     bid: Any
@@ -59,16 +59,17 @@ class Fills(NamedTuple):
 
 
 def initial_state(market: Market, paths: int | None = None) -> State:
-    """The start of a session: flat, without cash, in regime 0.
+    """The start of a session: flat, without cash, in the initial regime.
 
     Args:
         market: the market.
         paths: number of sessions side by side for arrays of shape (paths,), or None for Python numbers.
     """
     if paths is None:
-        return State(step=0, regime=0, inventory=0, cash=0.0, mid=market.initial_mid)
+        return State(step=0, regime=market.initial_regime, inventory=0, cash=0.0, mid=market.initial_mid)
     inventory, cash, mid = np.zeros(paths, dtype=np.int64), np.zeros(paths), np.full(paths, market.initial_mid)
-    return State(step=0, regime=0, inventory=inventory, cash=cash, mid=mid)
+    regime = 0 if market.regimes == 1 else np.full(paths, market.initial_regime)
+    return State(step=0, regime=regime, inventory=inventory, cash=cash, mid=mid)
 
 
 def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[State, Fills]:
@@ -77,7 +78,7 @@ def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[Stat
     A side at the inventory limit is not quoted. Both sides may fill; fills happen at the mid before its move.
 
     Args:
-        market: the market; only its inventory limit is used.
+        market: the market; only its inventory limit and its fees are used.
         state: the state before the quotes.
         quotes: finite depths [price].
         flow: one row of a tape.
@@ -92,6 +93,8 @@ def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[Stat
     bought, sold = 1 * bid, 1 * ask
     net = bought - sold
     earned = bought * quotes.bid_depth + sold * quotes.ask_depth
+    if market.fill_fee:
+        earned = earned - (bought + sold) * market.fill_fee
     inventory = state.inventory + net
     cash = state.cash + (earned - net * state.mid)
     return State(state.step + 1, flow.regime, inventory, cash, state.mid + flow.mid_move), Fills(bid, ask, earned)

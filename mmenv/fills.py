@@ -2,6 +2,8 @@
 
 A law says how a depth turns into the chance of a fill within one step. Takers reach a random depth on
 each side; a quote fills if and only if reach > depth, so a law is also a distribution of the reach.
+
+The parameters of a law are numbers, or arrays of shape (regimes, 1) that broadcast over states.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,24 +31,38 @@ class FillLaw(ABC):
         decay: k [1 / price], > 0.
     """
 
-    expected_arrivals: float
-    decay: float
+    # Numbers, or arrays; Any, because a checker cannot follow them through arithmetic.
+    expected_arrivals: Any
+    decay: Any
     name: ClassVar[str]
 
-    @property
-    def log_arrivals(self) -> float:
+    @cached_property
+    def log_arrivals(self) -> Any:
         """ln(A dt); -inf in a market without takers."""
+        if isinstance(self.expected_arrivals, np.ndarray):
+            with np.errstate(divide="ignore"):
+                return np.log(self.expected_arrivals)
         return math.log(self.expected_arrivals) if self.expected_arrivals > 0 else -math.inf
+
+    def at(self, regime: Any) -> FillLaw:
+        """The law in the regimes of an array of any shape, with parameters of that shape."""
+        if not isinstance(self.decay, np.ndarray):
+            return self
+        law = type(self)(self.expected_arrivals[regime, 0], self.decay[regime, 0])
+        law.__dict__["log_arrivals"] = self.log_arrivals[regime, 0]  # gathered, which is cheaper than taken again
+        return law
 
     def arrivals(self, depth: ArrayLike) -> np.ndarray:
         """Expected market orders per step that reach `depth`: A dt exp(-k depth), same shape."""
         with np.errstate(over="ignore"):
             return np.exp(self.log_arrivals - self.decay * np.asarray(depth, dtype=float))
 
-    def natural_margin(self, risk_aversion: float) -> float:
+    def natural_margin(self, risk_aversion: float) -> Any:
         """The margin that maximises exp(-k x) u(x): ln(1 + gamma/k) / gamma, or 1/k at gamma = 0 [price]."""
         if risk_aversion == 0:
             return 1 / self.decay
+        if isinstance(self.decay, np.ndarray):
+            return np.log1p(risk_aversion / self.decay) / risk_aversion
         return math.log1p(risk_aversion / self.decay) / risk_aversion
 
     @abstractmethod
@@ -90,12 +107,20 @@ class LinearLaw(FillLaw):
         return reach
 
     def best_depth(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
-        # Below the depth at which the probability reaches one, going wider only earns more. Rounding must not
-        # put us beyond it: a strong risk aversion sees the difference between never and one time in 10^16.
+        # Below the depth at which the probability reaches one, going wider only earns more.
+        return np.clip(np.maximum(self.natural_margin(risk_aversion) - gain, self._certain), low, high)
+
+    @cached_property
+    def _certain(self) -> Any:
+        """The greatest depth that fills with certainty.
+
+        Rounding must not put us beyond it: a strong risk aversion sees the difference between never and one time
+        in 10^16.
+        """
         certain = self.log_arrivals / self.decay
-        while self.decay * certain > self.log_arrivals:
-            certain = math.nextafter(certain, -math.inf)
-        return np.clip(np.maximum(self.natural_margin(risk_aversion) - gain, certain), low, high)
+        while np.any(beyond := self.decay * certain > self.log_arrivals):
+            certain = np.where(beyond, np.nextafter(certain, -np.inf), certain)
+        return certain
 
 
 @dataclass(frozen=True)
@@ -115,8 +140,8 @@ class PoissonLaw(FillLaw):
     def reach(self, exponential: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         with np.errstate(divide="ignore"):
             reach = np.log(exponential, out=out)
-        if self.expected_arrivals == 0:
-            reach[...] = np.inf  # nobody comes, not even where E = 0
+        if np.any(nobody := np.equal(self.expected_arrivals, 0)):
+            reach[np.broadcast_to(nobody, reach.shape)] = np.inf  # nobody comes, not even where E = 0
         reach = np.subtract(self.log_arrivals, reach, out=reach)
         reach /= self.decay
         return reach

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mmenv.backup import Backup
 from mmenv.market import Market
 from mmenv.objectives import Objective
-from mmenv.solver import _Backup
 
 STATES_AT_ONCE = 4096
 
@@ -54,8 +54,8 @@ def _objectives(market: Market, objective: Objective, bid_depth: np.ndarray, ask
     final = -objective.terminal_penalty(market.inventories)
     value = np.broadcast_to(final, (bid_depth.shape[1], market.regimes, len(final)))
     for n in reversed(range(market.steps)):
-        value = _Backup(market, objective, value).value(bid_depth[n], ask_depth[n])
-    return value[:, 0, market.max_inventory]
+        value = Backup(market, objective, value).value(bid_depth[n], ask_depth[n])
+    return value[:, market.initial_regime, market.max_inventory]
 
 
 def maximise(
@@ -107,7 +107,7 @@ def climb(
 
     Args:
         objectives: what to maximise, from points (candidates, numbers) to values (candidates,).
-        start: one or two numbers to start from.
+        start: the numbers to start from; one or two are searched most thoroughly.
         value: their objective.
         spacing: the radius of the first star along each number; same shape as `start`.
         ridges: directions in which the objective may have kinks, shape (directions, numbers).
@@ -137,8 +137,15 @@ def climb(
 
 def _star(along: np.ndarray, turn: int) -> np.ndarray:
     """Candidates around the origin, at the parts `RADII` of the unit radius, shape (candidates, numbers)."""
-    if along.shape[1] == 1:
+    numbers = along.shape[1]
+    if numbers == 1:
         ring = np.array([[1.0], [-1.0]])
+    elif numbers > 2:
+        # Axes turned at random, but alike in every run, and enough of them for the parabola of `_summit`.
+        generator = np.random.default_rng(turn)
+        frames = 1 + (numbers + 3) // (4 * len(RADII))
+        axes = [np.linalg.qr(generator.standard_normal((numbers, numbers)))[0] for _ in range(frames)]
+        ring = np.concatenate([sign * axis for axis in axes for sign in (1, -1)])
     else:
         # Turned by the golden part of the angle between directions, so that no direction is left out for long.
         angles = 2 * math.pi * (np.arange(DIRECTIONS) + turn * GOLDEN) / DIRECTIONS

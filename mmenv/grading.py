@@ -106,7 +106,7 @@ def reference_solution(market: Market, objective: Objective) -> Solution:
 @lru_cache(maxsize=64)
 def reference_linear_skew(market: Market, objective: Objective) -> float:
     """The objective of the best linear skew, remembered."""
-    return best_linear_skew(market, objective)[2]
+    return best_linear_skew(market, objective).objective
 
 
 def as_problem(env_or_market: Any, objective: Objective | None = None) -> Problem:

@@ -2,7 +2,9 @@
 
 A linear skew quotes half_spread + skew q below the mid and half_spread - skew q above it (equation 32 of
 docs/model.md), so a positive skew sells inventory off. It is two numbers, which makes it the natural zero of
-a scale of skill; the best two are found here by a search over exact evaluations.
+a scale of skill; the best two are found here by a search over exact evaluations. In a market of several regimes
+each regime has a line of its own; and where the market is not its own mirror image, a third number, the lean,
+shifts both quotes the same way.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmenv.fitting import maximise, objectives_of
+from mmenv.fitting import climb, maximise, objectives_of
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable, quote_table
+from mmenv.regimes import PerRegime
 
 # The net of lines from which the search starts.
 SKEWS = 12
@@ -26,32 +29,48 @@ LEVELS_OUTSIDE = 6
 RIDGES = 4
 
 
+FIRST_CLIMB = 1 / 16  # of the width of the box
+
+
 class LinearSkewFit(NamedTuple):
-    """The best linear skew: its two numbers [price, price / unit] and the objective it reaches [price]."""
+    """The best linear skew: its numbers [price, price / unit, price] and the objective it reaches [price].
 
-    half_spread: float
-    skew: float
+    In a market of several regimes, half_spread, skew and lean are tuples with one number per regime.
+    """
+
+    half_spread: float | tuple[float, ...]
+    skew: float | tuple[float, ...]
     objective: float
+    lean: float | tuple[float, ...] = 0.0
 
 
-def linear_skew_table(market: Market, half_spread: float, skew: float) -> QuoteTable:
+def linear_skew_table(market: Market, half_spread: PerRegime, skew: PerRegime, lean: PerRegime = 0.0) -> QuoteTable:
     """The quotes of a linear skew in every state, unclipped (equation 32 of docs/model.md).
 
     Args:
         market: the market; its box of depths is ignored.
         half_spread: depth of both quotes at q = 0 [price].
         skew: what a unit of inventory adds to the bid depth and takes from the ask depth [price / unit].
+        lean: added to the bid depth and taken from the ask depth [price].
+
+    Raises:
+        ValueError: a number per regime is given, but not for every regime.
     """
-    bid, ask = (np.broadcast_to(half_spread + sign * skew * market.inventories, market.grid_shape) for sign in (1, -1))
+    for name, value in (("half_spread", half_spread), ("skew", skew), ("lean", lean)):
+        if np.ndim(value) and np.shape(value) != (market.regimes,):
+            raise ValueError(f"{name} must be one number or one for each of {market.regimes} regimes, got {value!r}")
+    lines = np.stack(np.broadcast_arrays(half_spread, skew, lean, np.zeros(market.regimes))[:3], axis=-1)
+    bid, ask = (np.broadcast_to(side[0], market.grid_shape) for side in _depths(market, lines[None]))
     return quote_table(bid, ask)
 
 
 def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
-    """The linear skew that maximises an objective, once its quotes are clipped to the market's box of depths.
+    """The linear skew that maximises an objective, once its quotes are in the market's box and on its ticks.
 
     A net over all lines that differ within the box finds where to look; stars of candidates around its best
     points, turned and rescaled from round to round, then climb to the top: the objective has kinks where a
-    quote meets the box or fills with certainty, so no derivative is used. Deterministic.
+    quote meets the box or fills with certainty, so no derivative is used. Deterministic. Lines of several
+    regimes climb together from the best common one.
 
     Args:
         market: the market.
@@ -63,14 +82,37 @@ def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
     objective.check(market)
 
     def objectives(lines: np.ndarray) -> np.ndarray:
-        return _clipped_objectives(market, objective, lines)
+        lines = np.pad(lines, ((0, 0), (0, 1)))[:, None]
+        return _clipped_objectives(market, objective, np.repeat(lines, market.regimes, axis=1))
 
     net, spacing = _net(market)
     # In these directions the quotes of one inventory stay where they are, at the end of the box for example.
     steady = [(float(q), sign) for q in range(1, min(market.max_inventory, RIDGES) + 1) for sign in (1.0, -1.0)]
     ridges = np.array([(1.0, 0.0), (0.0, 1.0), *steady])
     (half_spread, skew), value = maximise(objectives, net, spacing, ridges)
-    return LinearSkewFit(float(half_spread), float(skew), float(value))
+    if market.regimes == 1 and market.mirrored:
+        return LinearSkewFit(float(half_spread), float(skew), float(value))
+    start = np.tile([half_spread, skew, 0.0], (market.regimes, 1))
+    lines, value = _improve(market, objective, start, value)
+    numbers = [tuple(map(float, column)) if market.regimes > 1 else float(column[0]) for column in lines.T]
+    return LinearSkewFit(numbers[0], numbers[1], float(value), numbers[2])
+
+
+def _improve(market: Market, objective: Objective, start: np.ndarray, value: float) -> tuple[np.ndarray, float]:
+    """Improve the lines of all regimes together, from and to shape (regimes, 3); the lean only where it matters."""
+    numbers = 2 if market.mirrored else 3
+    low, high = _depths_that_matter(market)
+    spacing = np.tile(np.array([1.0, 0.25, 1.0])[:numbers] * FIRST_CLIMB * (high - low), market.regimes)
+
+    def lines(points: np.ndarray) -> np.ndarray:
+        points = points.reshape(-1, market.regimes, numbers)
+        return np.pad(points, ((0, 0), (0, 0), (0, 3 - numbers)))
+
+    def objectives(points: np.ndarray) -> np.ndarray:
+        return _clipped_objectives(market, objective, lines(points))
+
+    best, value = climb(objectives, start[:, :numbers].ravel(), value, spacing)
+    return lines(best)[0], value
 
 
 def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:
@@ -97,16 +139,22 @@ def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:
 
 def _depths_that_matter(market: Market) -> tuple[float, float]:
     """The part of the box between a nearly certain fill in a step and an unlikely one in a whole session [price]."""
-    log_arrivals, k = market.law.log_arrivals, market.depth_decay
-    low = max(market.min_depth, (log_arrivals - 2) / k)
-    high = min(market.max_depth, (log_arrivals + math.log(market.steps) + 2) / k)
+    laws = market.bid_law, market.ask_law
+    low = max(market.min_depth, min(float(np.min((law.log_arrivals - 2) / law.decay)) for law in laws))
+    rare = math.log(market.steps) + 2
+    high = min(market.max_depth, max(float(np.max((law.log_arrivals + rare) / law.decay)) for law in laws))
     return (low, high) if low < high else (market.min_depth, market.max_depth)
 
 
 def _clipped_objectives(market: Market, objective: Objective, lines: np.ndarray) -> np.ndarray:
-    """The objective of lines (half_spread, skew), clipped to the box; shape (lines, 2) to (lines,)."""
-    half_spread, skew = lines[:, 0, None, None], lines[:, 1, None, None]
-    lean = skew * market.inventories
-    bid, ask = (np.clip(half_spread + side, market.min_depth, market.max_depth) for side in (lean, -lean))
+    """The objective of lines (half_spread, skew, lean) in the box; shape (lines, regimes, 3) to (lines,)."""
+    bid, ask = (market.allowed(side) for side in _depths(market, lines))
     shape = (market.steps, *bid.shape)
     return objectives_of(market, objective, np.broadcast_to(bid, shape), np.broadcast_to(ask, shape))
+
+
+def _depths(market: Market, lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bid and ask depths of lines (lines, regimes, 3), each of shape (lines, regimes, 2Q+1)."""
+    half_spread, skew, lean = (lines[..., i, None] for i in range(3))
+    shift = skew * market.inventories + lean
+    return half_spread + shift, half_spread - shift

@@ -57,7 +57,10 @@ class Objective(ABC):
             penalties = {
                 "running penalty": float(self.running_penalty(largest)) * market.horizon,
                 "terminal penalty": float(self.terminal_penalty(largest)),
-                "risk of the inventory": self.risk_aversion * (market.volatility * largest) ** 2 * market.horizon / 2,
+                "risk of the inventory": self.risk_aversion
+                * (float(market.by_regime("volatility").max()) * largest) ** 2
+                * market.horizon
+                / 2,
             }
         for what, value in penalties.items():
             if not abs(value) <= LARGEST_PENALTY:

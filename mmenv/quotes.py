@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mmenv.market import Market
+from mmenv.market import ON_GRID, Market
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,17 @@ class QuoteTable:
                     f"{name} must be finite wherever the side is quoted, got {quoted[where]} "
                     f"at step {n}, regime {z}, inventory {i - market.max_inventory}"
                 )
+            if market.tick is not None:
+                off = np.abs(quoted / market.tick - np.round(quoted / market.tick))
+                if off.max() > ON_GRID:
+                    raise ValueError(
+                        f"{name} must be a multiple of the tick {market.tick:g} everywhere, "
+                        f"got {quoted[np.unravel_index(np.argmax(off), off.shape)]!r}; table.clip(market) rounds"
+                    )
 
     def clip(self, market: Market) -> QuoteTable:
-        """The same quotes clipped to the market's box of depths; sides that are not quoted stay +inf."""
-        bid, ask = (np.clip(side, market.min_depth, market.max_depth) for side in (self.bid_depth, self.ask_depth))
-        return quote_table(bid, ask)
+        """The same quotes in the market's box of depths, and on its ticks; sides that are not quoted stay +inf."""
+        return quote_table(market.allowed(self.bid_depth), market.allowed(self.ask_depth))
 
 
 class Policy(Protocol):

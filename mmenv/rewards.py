@@ -73,41 +73,56 @@ class Rewards:
     def reward(self, before: State, quotes: Quotes, after: State, parts: RewardParts) -> Any:
         """The reward of a step in this form; a float, or an array of shape (paths,) [price]."""
         if self.form != "realised":
-            return self.expected(before.step, before.inventory, quotes)
+            return self.expected(before.step, before.inventory, quotes, before.regime)
         gamma = self.objective.risk_aversion
         if gamma == 0:
             return parts.spread_earned + parts.inventory_profit - parts.penalty
         paid = parts.spread_earned + parts.inventory_profit - parts.penalty
         return -np.exp(-gamma * before.wealth) * np.expm1(-gamma * paid) / gamma
 
-    def expected(self, step: int, inventory: Any, quotes: Quotes) -> Any:
+    def expected(self, step: int, inventory: Any, quotes: Quotes, regime: Any = 0) -> Any:
         """The `expected` or `surrogate` reward of quoting in a state (equations 12 and 13 of docs/model.md).
 
         Args:
             step: n.
             inventory: q, scalar or array [units].
             quotes: depths, scalars or arrays of one shape [price].
+            regime: z, scalar or array.
 
         Returns:
             Same shape as `inventory` [price].
         """
-        gamma, limit = self.objective.risk_aversion, self.market.max_inventory
-        law = self.market.law
-        bid = law.probability(quotes.bid_depth) * (np.asarray(inventory) < limit)
-        ask = law.probability(quotes.ask_depth) * (np.asarray(inventory) > -limit)
+        market, gamma, limit = self.market, self.objective.risk_aversion, self.market.max_inventory
+        bid = market.bid_law.at(regime).probability(quotes.bid_depth) * (np.asarray(inventory) < limit)
+        ask = market.ask_law.at(regime).probability(quotes.ask_depth) * (np.asarray(inventory) > -limit)
         bid_only, ask_only = bid * (1 - ask), ask * (1 - bid)
-        charge = self._charges[int(step == self.market.steps - 1)]
-        at = np.asarray(inventory) + limit + 1
+        charge = self._charges[int(step == market.steps - 1)]
+        at = regime * charge.shape[1] + np.asarray(inventory) + limit + 1
+        charge = charge.ravel()
         change = bid_only * (charge[at + 1] - charge[at]) + ask_only * (charge[at - 1] - charge[at])
-        earned = bid * _utility(quotes.bid_depth, gamma) + ask * _utility(quotes.ask_depth, gamma)
+        fee = market.fill_fee
+        earned = bid * _utility(quotes.bid_depth - fee, gamma) + ask * _utility(quotes.ask_depth - fee, gamma)
+        if market.informed:
+            earned = earned - self._adverse_selection(bid, ask, regime)
         return earned - charge[at] - change
+
+    def _adverse_selection(self, bid: np.ndarray, ask: np.ndarray, regime: Any) -> np.ndarray:
+        """What informed takers cost on average at these fill probabilities (equation 42 of docs/model.md)."""
+        jump = self.market.by_regime("informed_share") * self.market.by_regime("informed_jump")
+        cost: Any = 0.0
+        for law, chance in ((self.market.bid_law, bid), (self.market.ask_law, ask)):
+            beyond = law.at(regime).probability(0.0)
+            cost = cost + np.where(chance > 0, np.minimum(chance, beyond) - chance * beyond, 0.0)
+        return jump[regime, 0] * cost
 
     @cached_property
     def _charges(self) -> np.ndarray:
-        """Charges per step for ending it at q = -Q-1 .. Q+1, in a step and in the last one, shape (2, 2Q+3)."""
-        risk = self.objective.risk_aversion * (self.market.volatility * self.market.inventories) ** 2 / 2
-        charges = np.stack([self.running, self.final]) + risk * self.market.dt
-        return np.pad(charges, ((0, 0), (1, 1)), mode="edge")
+        """Charges for ending a step at q = -Q-1 .. Q+1, and the last step, shape (2, regimes, 2Q+3)."""
+        market, q = self.market, self.market.inventories
+        variance = market.by_regime("volatility") ** 2 * market.dt + market.jump_variance
+        move = self.objective.risk_aversion * variance * q**2 / 2 - market.by_regime("drift") * market.dt * q
+        charges = np.stack([self.running + move, self.final + move])
+        return np.pad(charges, ((0, 0), (0, 0), (1, 1)), mode="edge")
 
 
 def _utility(earned: Any, gamma: float) -> Any:

@@ -59,6 +59,8 @@ def simulate(market: Market, policy: QuoteTable | Policy, tape: Tape) -> Paths:
     """
     if tape.steps != market.steps:
         raise ValueError(f"the tape must have the market's {market.steps} steps, got {tape.steps}")
+    if market.regimes > 1 and tape.regime is None:
+        raise ValueError(f"the tape must state the regimes of a market that has {market.regimes} of them, got None")
     table = as_quote_table(market, policy)
     floats = {name: np.empty((market.steps + 1, tape.paths)) for name in ("mid", "cash", "wealth")}
     inventory = np.empty((market.steps + 1, tape.paths), dtype=np.int64)

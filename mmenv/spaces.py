@@ -21,7 +21,13 @@ from mmenv.objectives import Objective
 
 def trading_rate(market: Market) -> float:
     """Fills per side and unit time at the depth 1/k that earns most, at most one a step (equation 34) [1 / time]."""
-    return min(market.arrival_rate / math.e, 1 / market.dt)
+    rate = (market.average("bid_arrival_rate") + market.average("ask_arrival_rate")) / 2
+    return min(rate / math.e, 1 / market.dt)
+
+
+def depth_decay(market: Market) -> float:
+    """The depth decay k, averaged over sides and regimes [1 / price]."""
+    return (market.average("bid_depth_decay") + market.average("ask_depth_decay")) / 2
 
 
 def inventory_scale(market: Market, objective: Objective) -> float:
@@ -31,12 +37,12 @@ def inventory_scale(market: Market, objective: Objective) -> float:
     k psi(L) L^2 = trading rate (equation 35), psi(q) = phi(q) + gamma sigma^2 q^2 / 2. Without a penalty, L is how far
     inventory spreads within the session.
     """
-    rate = trading_rate(market)
+    rate, volatility = trading_rate(market), market.average("volatility")
     spread = min(max(math.sqrt(2 * rate * market.horizon), 1.0), float(market.max_inventory))
 
     def imbalance(scale: float) -> float:
-        risk = objective.risk_aversion * (market.volatility * scale) ** 2 / 2
-        return market.depth_decay * (float(objective.running_penalty(scale)) + risk) * scale**2 - rate
+        risk = objective.risk_aversion * (volatility * scale) ** 2 / 2
+        return depth_decay(market) * (float(objective.running_penalty(scale)) + risk) * scale**2 - rate
 
     from scipy.optimize import brentq  # a fifth of a second, which `import mmenv` need not take
 
@@ -67,8 +73,12 @@ class Codec:
     | 0 | q / L, inventory in natural scales | [-Q/L, Q/L] |
     | 1 | 2 t/T - 1, time left | [-1, 1] |
     | 2 | 2 exp(-t/tau) - 1, nearness of the end in relaxation times | [-1, 1] |
+    | 3 + z | 1 in regime z, else 0; only in a market of several regimes | [0, 1] |
 
-    Action (float32): two numbers in [-1, 1], mapped affinely to the box of depths; bid first.
+    Natural scales are those of parameters averaged over the regimes by the time spent in each.
+
+    Action (float32): two numbers in [-1, 1], mapped affinely to the box of depths, and to the nearest tick in a
+    market that has ticks; bid first.
     """
 
     market: Market
@@ -85,6 +95,7 @@ class Codec:
             market.inventories / inventory_scale(market, self.objective),
             (2 * left / market.horizon - 1)[:, None, None],
             (2 * np.exp(-left / tau) - 1)[:, None, None],
+            *(np.eye(market.regimes)[:, :, None] if market.regimes > 1 else ()),
         )
         table = np.stack([np.broadcast_to(entry, shape) for entry in entries], axis=-1).astype(np.float32)
         table.flags.writeable = False
@@ -95,7 +106,9 @@ class Codec:
         """The box of observations."""
         high = np.ones(self.observations.shape[-1], dtype=np.float32)
         high[0] = self.observations[..., 0].max()
-        return Box(-high, high, dtype=np.float32)
+        low = -high
+        low[3:] = 0
+        return Box(low, high, dtype=np.float32)
 
     @cached_property
     def action_space(self) -> Box:
@@ -123,6 +136,12 @@ class Codec:
         scale = inventory_scale(self.market, self.objective)
         return np.rint(observations[..., 0].astype(np.float64) * scale).astype(np.int64)
 
+    def regime(self, observations: np.ndarray) -> np.ndarray:
+        """The regimes that observations of shape (..., entries) show, shape (...), int64."""
+        if self.market.regimes == 1:
+            return np.zeros(observations.shape[:-1], dtype=np.int64)
+        return observations[..., 3 : 3 + self.market.regimes].argmax(axis=-1)
+
     def depths(self, actions: np.ndarray) -> np.ndarray:
         """Actions to depths [price], same shape, float64; actions beyond the box are clipped to it."""
         depths = np.array(actions, dtype=np.float64, order="C")
@@ -130,7 +149,7 @@ class Codec:
         np.minimum(depths, 1.0, out=depths)
         depths *= self.half_width
         depths += self.centre
-        return depths
+        return depths if self.market.tick is None else self.market.allowed(depths)
 
     def actions(self, depths: np.ndarray) -> np.ndarray:
         """Depths [price] to actions, same shape, float64; depths beyond the box are clipped to it."""

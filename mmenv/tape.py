@@ -21,6 +21,8 @@ from mmenv.market import Market
 # Both are part of the definition of the streams: changing one changes every episode of every seed.
 BLOCK = 64
 ROWS = 16
+# What streams beyond those of moves and reaches are for: the chain of regimes, and who among the takers knows.
+CHAIN, KNOWING = 1, 2
 
 
 class Flow(NamedTuple):
@@ -47,7 +49,8 @@ class Tape:
         mid_move: changes of the mid, shape (steps, paths) [price].
         bid_reach: how deep takers reached below the mid, shape (steps, paths) [price]; may be infinite.
         ask_reach: how far takers reached above the mid, shape (steps, paths) [price]; may be infinite.
-        regime: the regime before each step and after the last, shape (steps + 1, paths), or None for one regime.
+        regime: the regime before each step and after the last, shape (steps + 1, paths), or None for one regime;
+            the parameters of the steps are already in the other three.
 
     Raises:
         ValueError: shapes differ, are not two-dimensional, or an entry is NaN.
@@ -118,34 +121,34 @@ class Tape:
         paths = _validate.integer("paths", paths, at_least=1)
         blocks = range(-(-paths // BLOCK))
         tape = np.empty((3, market.steps, paths))
+        regime = None
+        if market.regimes > 1:
+            regime = np.full((market.steps + 1, paths), market.initial_regime)
+        parts = [*tape] if regime is None else [*tape, regime[1:]]
         row = 0
         for chunk in draw_chunks(market, blocks, seed, episode):
-            for part, drawn in zip(tape, chunk, strict=True):
+            for part, drawn in zip(parts, chunk, strict=True):
                 part[row : row + len(drawn)] = drawn[:, :paths]
             row += len(chunk[0])
-        return cls(*tape)
+        mid_move, bid_reach, ask_reach = tape
+        return cls(mid_move, bid_reach, ask_reach, regime)
 
 
-def draw_chunks(
-    market: Market, blocks: range, seed: int, episode: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def draw_chunks(market: Market, blocks: range, seed: int, episode: int) -> Iterator[tuple[np.ndarray, ...]]:
     """Draw a session's rows for whole blocks of environments, at most `ROWS` rows at a time.
 
     Yields:
-        (mid_move, bid_reach, ask_reach), each of shape (rows, 64 * len(blocks)); the rows add up to the session.
-        The arrays are written over by the next chunk: copy what is to be kept.
+        (mid_move, bid_reach, ask_reach), and in a market of several regimes the regimes after each step, each of
+        shape (rows, 64 * len(blocks)); the rows add up to the session. The arrays are written over by the next
+        chunk: copy what is to be kept.
 
     Raises:
         TypeError, ValueError: seed or episode is not an integer >= 0.
     """
     seed = _validate.integer("seed", seed, at_least=0)
     episode = _validate.integer("episode", episode, at_least=0)
-    generators = [
-        np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(block, episode))))
-        for block in blocks
-    ]
-    law = market.law
-    move_size = market.volatility * math.sqrt(market.dt)
+    generators = _generators(seed, blocks, episode)
+    world = _World(market, seed, blocks, episode)
     buffers = _buffers(len(blocks), min(ROWS, market.steps))
     for start in range(0, market.steps, ROWS):
         if market.steps - start < ROWS:
@@ -154,10 +157,62 @@ def draw_chunks(
         for generator, moves, reaches in zip(generators, normal, exponential, strict=True):
             generator.standard_normal(out=moves)
             generator.standard_exponential(out=reaches)
-        np.multiply(normal.transpose(1, 0, 2), move_size, out=mid_move)
-        law.reach(exponential.transpose(1, 2, 0, 3), out=reach)
+        regimes = world.regimes(len(mid_move))
+        world.turn_into_flow(normal.transpose(1, 0, 2), exponential.transpose(1, 2, 0, 3), regimes, mid_move, reach)
         width = len(blocks) * BLOCK
-        yield mid_move.reshape(-1, width), reach[0].reshape(-1, width), reach[1].reshape(-1, width)
+        parts = mid_move.reshape(-1, width), reach[0].reshape(-1, width), reach[1].reshape(-1, width)
+        yield parts if regimes is None else (*parts, regimes[1:].reshape(-1, width))
+
+
+def _generators(seed: int, blocks: range, episode: int, *purpose: int) -> list[np.random.Generator]:
+    """A stream for each block; what not every market needs is drawn from streams of its own, keyed by purpose."""
+    return [
+        np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(block, episode, *purpose))))
+        for block in blocks
+    ]
+
+
+class _World:
+    """What turns standard draws into the flow of a market: regimes, moves, reaches, informed takers."""
+
+    def __init__(self, market: Market, seed: int, blocks: range, episode: int) -> None:
+        self.market = market
+        self.move_size = market.by_regime("volatility")[:, 0] * math.sqrt(market.dt)
+        self.move_mean = market.move_mean[:, 0]
+        self.share, self.jump = market.by_regime("informed_share")[:, 0], market.by_regime("informed_jump")[:, 0]
+        self.cumulative = np.cumsum(market.transition, axis=1)[:, :-1]
+        self.now = np.full((len(blocks), BLOCK), market.initial_regime)
+        self.chain = _generators(seed, blocks, episode, CHAIN) if market.regimes > 1 else []
+        self.knowing = _generators(seed, blocks, episode, KNOWING) if market.informed else []
+
+    def regimes(self, rows: int) -> np.ndarray | None:
+        """The regimes before each of the next rows and after the last, shape (rows + 1, blocks, 64)."""
+        if not self.chain:
+            return None
+        uniform = np.stack([generator.random((rows, BLOCK)) for generator in self.chain], axis=1)
+        path = np.empty((rows + 1, *self.now.shape), dtype=np.int64)
+        path[0] = self.now
+        for row in range(rows):
+            thresholds = self.cumulative[path[row]]
+            path[row + 1] = (uniform[row][..., None] >= thresholds).sum(axis=-1)
+        self.now = path[-1]
+        return path
+
+    def turn_into_flow(
+        self, normal: np.ndarray, exponential: np.ndarray, regimes: np.ndarray | None, move: np.ndarray, reach: Any
+    ) -> None:
+        """Write moves (rows, blocks, 64) and reaches (2, rows, blocks, 64) of standard draws of the same shapes."""
+        market = self.market
+        at = 0 if regimes is None else regimes[:-1]
+        np.multiply(normal, self.move_size[at], out=move)
+        for law, drawn, side in zip((market.bid_law, market.ask_law), exponential, reach, strict=True):
+            law.at(at).reach(drawn, out=side)
+        if self.move_mean.any():
+            move += self.move_mean[at]
+        if self.knowing:
+            uniform = np.stack([generator.random((2, len(move), BLOCK)) for generator in self.knowing], axis=2)
+            knows = (uniform < self.share[at]) & (reach > 0)
+            move += self.jump[at] * (1.0 * knows[1] - knows[0])
 
 
 def _buffers(blocks: int, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

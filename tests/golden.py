@@ -47,14 +47,25 @@ def split_mix(seed: int) -> Iterator[float]:
         yield (((mixed ^ (mixed >> 31)) >> 11) + 0.5) / 2**53
 
 
-def raw_chunks(market: Market, *_: Any) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def raw_chunks(market: Market, *_: Any) -> Iterator[tuple[np.ndarray, ...]]:
     """A whole session from raw bits, in the place of `draw_chunks`; one column is enough."""
     uniform, normal = split_mix(2008), NormalDist()
-    rows = [
-        (normal.inv_cdf(next(uniform)), -math.log(next(uniform)), -math.log(next(uniform))) for _ in range(market.steps)
-    ]
-    moves, bids, asks = (np.array(column)[:, None] for column in zip(*rows, strict=True))
-    yield market.volatility * math.sqrt(market.dt) * moves, market.law.reach(bids), market.law.reach(asks)
+    chain, knowing = split_mix(1989), split_mix(1985)
+    z, rows = market.initial_regime, []
+    for _ in range(market.steps):
+        move = market.by_regime("volatility")[z, 0] * math.sqrt(market.dt) * normal.inv_cdf(next(uniform))
+        move += market.move_mean[z, 0]
+        reaches = [
+            float(law.at(np.array(z)).reach(np.array([-math.log(next(uniform))]))[0])
+            for law in (market.bid_law, market.ask_law)
+        ]
+        for reach, sign in zip(reaches, (-1, 1), strict=True):
+            if next(knowing) < market.by_regime("informed_share")[z, 0] and reach > 0:
+                move += sign * market.by_regime("informed_jump")[z, 0]
+        z = int(np.searchsorted(np.cumsum(market.transition[z]), next(chain)))
+        rows.append((move, *reaches, z))
+    *parts, regimes = (np.array(column)[:, None] for column in zip(*rows, strict=True))
+    yield (*parts, regimes) if market.regimes > 1 else tuple(parts)
 
 
 def action(step: int) -> np.ndarray:

@@ -32,8 +32,8 @@ def test_the_optimum_has_skill_one_and_the_straight_line_skill_zero():
     assert best.gap == pytest.approx(0, abs=1e-12)
     assert best.skill == pytest.approx(1, abs=1e-9)
     assert best.percent_of_optimum == pytest.approx(100, abs=1e-9)
-    half_spread, skew, _ = best_linear_skew(MARKET, OBJECTIVE)
-    straight = grade(MARKET, linear_skew_table(MARKET, half_spread, skew))
+    best_line = best_linear_skew(MARKET, OBJECTIVE)
+    straight = grade(MARKET, linear_skew_table(MARKET, best_line.half_spread, best_line.skew))
     assert straight.skill == pytest.approx(0, abs=1e-9)
     assert straight.gap > 0
 

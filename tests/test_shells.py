@@ -21,6 +21,12 @@ CASES = [
     ("mmenv/AvellanedaStoikov-v0", "expected"),
     ("mmenv/ExponentialUtility-v0", "realised"),
     ("mmenv/ExponentialUtility-v0", "surrogate"),
+    ("mmenv/ToxicFlow-v0", "realised"),
+    ("mmenv/ToxicFlow-v0", "expected"),
+    ("mmenv/ThinMarket-v0", "expected"),
+    ("mmenv/DeepMarket-v0", "realised"),
+    ("mmenv/DeepMarket-v0", "expected"),
+    ("mmenv/Signal-v0", "expected"),
 ]
 SMALL = Market(steps=40, max_inventory=3)
 

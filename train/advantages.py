@@ -13,12 +13,15 @@ import numpy as np
 from mmenv.market import Market
 
 
-def expected_next_values(market: Market, values: np.ndarray, inventory: np.ndarray, depths: np.ndarray) -> np.ndarray:
-    """E[V(n+1, q')] over the joint fills, for every step of a rollout.
+def expected_next_values(
+    market: Market, values: np.ndarray, regime: np.ndarray, inventory: np.ndarray, depths: np.ndarray
+) -> np.ndarray:
+    """E[V(n+1, z', q')] over the joint fills and the next regime, for every step of a rollout.
 
     Args:
         market: whose fill law and inventory limit hold.
-        values: V on the grid, shape (steps + 1, 2Q+1); the last row is what comes after the end, 0.
+        values: V on the grid, shape (steps + 1, regimes, 2Q+1); the last row is what comes after the end, 0.
+        regime: z before each step, shape (steps, sessions).
         inventory: q before each step, shape (steps, sessions) [units].
         depths: quotes, bid first, shape (steps, sessions, 2) [price].
 
@@ -26,11 +29,12 @@ def expected_next_values(market: Market, values: np.ndarray, inventory: np.ndarr
         Shape (steps, sessions).
     """
     limit = market.max_inventory
-    bid = market.law.probability(depths[..., 0]) * (inventory < limit)
-    ask = market.law.probability(depths[..., 1]) * (inventory > -limit)
-    padded = np.pad(values, ((0, 0), (1, 1)), mode="edge")
+    bid = market.bid_law.at(regime).probability(depths[..., 0]) * (inventory < limit)
+    ask = market.ask_law.at(regime).probability(depths[..., 1]) * (inventory > -limit)
+    values = values if market.regimes == 1 else market.transition @ values
+    padded = np.pad(values, ((0, 0), (0, 0), (1, 1)), mode="edge")
     after, at = np.arange(1, market.steps + 1)[:, None], inventory + limit + 1
-    stay, up, down = padded[after, at], padded[after, at + 1], padded[after, at - 1]
+    stay, up, down = padded[after, regime, at], padded[after, regime, at + 1], padded[after, regime, at - 1]
     return stay + bid * (1 - ask) * (up - stay) + ask * (1 - bid) * (down - stay)
 
 

@@ -73,7 +73,7 @@ class MarketMakingPPO(LeanPPO):
         """Standard deviation of the noise on depths in the next rollout [price]."""
         done = min(self.num_timesteps / self.config.n_timesteps, 1.0)
         start, end = self.config.noise_start, self.config.noise_end
-        return start * (end / start) ** done / self.problem.market.depth_decay
+        return start * (end / start) ** done / depth_decay(self.problem.market)
 
     @property
     def episode(self) -> int:
@@ -104,15 +104,15 @@ class MarketMakingPPO(LeanPPO):
             grid = self._grid_values()
             rows = torch.from_numpy(buffer.observations).flatten(0, 1), torch.from_numpy(buffer.actions).flatten(0, 1)
             buffer.log_probs[:] = self.policy.log_prob(*rows).numpy().reshape(buffer.log_probs.shape)
-        inventory = codec.inventory(buffer.observations)
-        values = grid[np.arange(market.steps)[:, None], inventory + market.max_inventory]
-        following = expected_next_values(market, grid, inventory, codec.depths(buffer.actions))
+        inventory, regime = codec.inventory(buffer.observations), codec.regime(buffer.observations)
+        values = grid[np.arange(market.steps)[:, None], regime, inventory + market.max_inventory]
+        following = expected_next_values(market, grid, regime, inventory, codec.depths(buffer.actions))
         advantages = generalised_advantages(buffer.rewards + following - values, self.gae_lambda)
         buffer.values[:], buffer.advantages[:], buffer.returns[:] = values, advantages, advantages + values
 
     def _grid_values(self) -> np.ndarray:
-        """The critic's values on the grid, shape (steps + 1, 2Q+1), 0 after the end."""
-        observations = self.problem.codec.observations[:, 0]
+        """The critic's values on the grid, shape (steps + 1, regimes, 2Q+1), 0 after the end."""
+        observations = self.problem.codec.observations
         rows = torch.from_numpy(observations.reshape(-1, observations.shape[-1]).copy())
         values = self.policy.network.values(rows).numpy().astype(np.float64).reshape(observations.shape[:-1])
         values[-1] = 0.0

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmenv.backup import Backup
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable, quote_table
-from mmenv.solver import _Backup, solve
+from mmenv.solver import solve
 
 # The number of a state is looked for on a net over the box, then on finer ones around the best: 8/k to 1e-5/k in all.
 NET = 33
@@ -141,11 +142,11 @@ def _induct(
     value = np.broadcast_to(-objective.terminal_penalty(market.inventories), (len(low), states))
     chosen = np.empty((market.steps, len(low), states))
     for n in reversed(range(market.steps)):
-        chosen[n], value = _best_number(_Backup(market, objective, value), shape, low, high)
+        chosen[n], value = _best_number(Backup(market, objective, value), shape, low, high)
     return value[:, market.max_inventory], chosen
 
 
-def _best_number(backup: _Backup, shape: Shape, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _best_number(backup: Backup, shape: Shape, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The number that is best in each state, and its value, each of shape (families, 2Q+1)."""
     start, width, points = low, high - low, NET
     for _ in range(ZOOMS if np.any(width > 0) else 1):

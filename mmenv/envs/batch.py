@@ -111,12 +111,15 @@ def step_info(problem: Problem, state: State, quotes: Quotes, fills: Fills, part
 
 
 def state_info(problem: Problem, state: State) -> dict[str, Any]:
-    """The `info` of a reset: time, mid, inventory, cash and wealth."""
-    step, _, inventory, cash, mid = state
-    return {
+    """The `info` of a reset: time, mid, inventory, cash and wealth, and the regime where there are several."""
+    step, regime, inventory, cash, mid = state
+    info = {
         "time": step * problem.market.dt,
         "mid": mid,
         "inventory": inventory,
         "cash": cash,
         "wealth": cash + inventory * mid,
     }
+    if problem.market.regimes > 1:
+        info["regime"] = regime
+    return info

@@ -6,9 +6,15 @@ from typing import Any
 
 import gymnasium
 
+from mmenv.envs import markets
+
 IDS: dict[str, dict[str, Any]] = {
-    "mmenv/AvellanedaStoikov-v0": {},
-    "mmenv/ExponentialUtility-v0": {"objective": {"name": "exponential_utility", "risk_aversion": 0.1}},
+    "mmenv/AvellanedaStoikov-v0": markets.avellaneda_stoikov(),
+    "mmenv/ExponentialUtility-v0": markets.exponential_utility(),
+    "mmenv/ToxicFlow-v0": markets.toxic_flow(),
+    "mmenv/ThinMarket-v0": markets.thin_market(),
+    "mmenv/DeepMarket-v0": markets.deep_market(),
+    "mmenv/Signal-v0": markets.signal(),
 }
 
 

@@ -32,13 +32,14 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     the box are clipped to it. At the inventory limit the side that would exceed it is not quoted.
 
     ## Observation space
-    `Box((3,), float32)`, a function of step and inventory only:
+    `Box((3,), float32)`, a function of step, inventory and regime only; with several regimes `Box((3 + regimes,))`:
 
     | entry | meaning | range |
     |---|---|---|
     | 0 | inventory in natural scales, q / L | [-Q/L, Q/L] |
     | 1 | time left t, as 2 t/T - 1 | [-1, 1] |
     | 2 | nearness of the end in relaxation times, 2 exp(-t/tau) - 1 | [-1, 1] |
+    | 3 + z | 1 in regime z, else 0; only in a market of several regimes | [0, 1] |
 
     ## Reward
     `realised` (default): what the step paid, spread earned + inventory profit - penalty; for CARA the increment
@@ -49,8 +50,9 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     `terminated` after the last step, when time is T. Never truncated: the horizon is part of the model.
 
     ## Info
-    `time`, `mid`, `inventory`, `cash`, `wealth` after the step; `bid_depth`, `ask_depth` as asked for;
-    `bid_fill`, `ask_fill`; the reward's parts `spread_earned`, `inventory_profit`, `penalty`.
+    `time`, `mid`, `inventory`, `cash`, `wealth` after the step, and `regime` where there are several;
+    `bid_depth`, `ask_depth` as asked for; `bid_fill`, `ask_fill`; the reward's parts
+    `spread_earned`, `inventory_profit`, `penalty`.
 
     ## Arguments
     Any field of `mmenv.Market` by name (or `market`), `objective`, `reward`, `render_mode`, and `index`: which
@@ -84,6 +86,7 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.action_space = self.problem.codec.action_space
         self._observations = self.problem.codec.observations
         self._centre, self._half_width = self.problem.codec.centre, self.problem.codec.half_width
+        self._tick, (self._low, self._high) = self.problem.market.tick, self.problem.market.depth_range
         self._seed: int | None = None
         self._episode = 0
         self._state = initial_state(self.problem.market)
@@ -111,7 +114,7 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._flows = self._draw(self._seed)
         info = state_info(self.problem, self._state)
         self._history = [info]
-        return self.problem.codec.observe(0, 0, 0), info
+        return self.problem.codec.observe(0, self._state.regime, 0), info
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Quote and play one step.
@@ -162,10 +165,16 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         except (TypeError, ValueError):
             raise ValueError(f"action must be two finite numbers (bid, ask), got {action!r}") from None
         centre, half_width = self._centre, self._half_width
-        return Quotes(
+        quotes = Quotes(
             centre + half_width * (-1.0 if bid < -1.0 else 1.0 if bid > 1.0 else bid),
             centre + half_width * (-1.0 if ask < -1.0 else 1.0 if ask > 1.0 else ask),
         )
+        return quotes if self._tick is None else Quotes(*map(self._on_tick, quotes))
+
+    def _on_tick(self, depth: float) -> float:
+        """`Market.allowed` for one number, to the same bits."""
+        assert self._tick is not None
+        return min(max(math.floor(depth / self._tick + 0.5) * self._tick, self._low), self._high)
 
     def _draw(self, seed: int) -> list[Flow]:
         """The session's rows, last first, as Python floats."""
