@@ -18,7 +18,7 @@ from evaluate.article.chain import Chain
 from evaluate.article.command import find_all
 from evaluate.article.figures import PICTURES
 from evaluate.article.finding import Label, Verdict
-from evaluate.article.words import LANGUAGES, words
+from evaluate.article.words import LANGUAGES, fill, minus, words
 from mmenv import Market, Tape
 from tests.statistics import Z_BOUND, Sums
 
@@ -130,6 +130,13 @@ def test_languages_say_the_same_with_the_same_numbers():
             assert fields_of(text) == fields_of(english[key]), key
             if key.endswith("/fact"):
                 assert text == english[key]
+
+
+def test_minus_signs_are_true_and_zeros_have_none():
+    assert fill("{a:.2f}, {b:.4f}; {c:.1f} at 3e-11 and 1-2", {"a": -0.301, "b": -1e-9, "c": -0.04}) == (
+        "−0.30, 0.0000; 0.0 at 3e-11 and 1-2"
+    )
+    assert minus("-0.05 ± 0.1, -0.") == "−0.05 ± 0.1, 0."
 
 
 @pytest.fixture(scope="module")
