@@ -18,8 +18,9 @@ with needs("train"):
     import torch
     from torch import nn
 
-LARGEST_LAYER = 4096
-MOST_LAYERS = 8
+LARGEST_LAYER = 512
+MOST_LAYERS = 4
+FAR = 3.0
 
 
 @dataclass(frozen=True)
@@ -95,21 +96,25 @@ class QuoteNetwork(nn.Module):
         return network
 
     def actions(self, observations: torch.Tensor) -> torch.Tensor:
-        """The mean action, bid first, shape (batch, 2), for observations of shape (batch, inputs)."""
-        output = self.architecture.action_scale * self.actor(self._fold(observations))
+        """The mean action, bid first, shape (batch, 2), for observations of shape (batch, inputs).
+
+        Folded, the two outputs are the even part of the quotes in q and the odd part per unit of q. The actor
+        sees inventories bend towards `FAR` natural scales, so beyond them, where it hardly ever is, the skew goes
+        on as a straight line instead of as chance has it.
+        """
         if not self.architecture.fold:
-            return output
-        even, odd = output[:, :1], observations[:, :1] * output[:, 1:]
+            return self.architecture.action_scale * self.actor(observations)
+        inventory, rest = observations[:, :1], observations[:, 1:]
+        seen = FAR * torch.tanh(inventory.abs() / FAR)
+        output = self.architecture.action_scale * self.actor(torch.cat([seen, rest], dim=1))
+        even, odd = output[:, :1], inventory * output[:, 1:]
         return torch.cat([even + odd, even - odd], dim=1)
 
     def values(self, observations: torch.Tensor) -> torch.Tensor:
         """The critic's values, shape (batch, 1), for observations of shape (batch, inputs)."""
-        return self.critic(self._fold(observations))
-
-    def _fold(self, observations: torch.Tensor) -> torch.Tensor:
-        if not self.architecture.fold:
-            return observations
-        return torch.cat([observations[:, :1].abs(), observations[:, 1:]], dim=1)
+        if self.architecture.fold:
+            observations = torch.cat([observations[:, :1].abs(), observations[:, 1:]], dim=1)
+        return self.critic(observations)
 
 
 def _perceptron(inputs: int, hidden: Sequence[int], outputs: int, gain: float) -> nn.Sequential:

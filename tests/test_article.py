@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from evaluate.article.chain import Chain
 from evaluate.article.command import find_all
 from evaluate.article.figures import PICTURES
 from evaluate.article.finding import Label, Verdict
-from evaluate.article.words import LANGUAGES, words
+from evaluate.article.words import LANGUAGES, fill, minus, words
 from mmenv import Market, Tape
 from tests.statistics import Z_BOUND, Sums
 
@@ -131,6 +132,13 @@ def test_languages_say_the_same_with_the_same_numbers():
                 assert text == english[key]
 
 
+def test_minus_signs_are_true_and_zeros_have_none():
+    assert fill("{a:.2f}, {b:.4f}; {c:.1f} at 3e-11 and 1-2", {"a": -0.301, "b": -1e-9, "c": -0.04}) == (
+        "−0.30, 0.0000; 0.0 at 3e-11 and 1-2"
+    )
+    assert minus("-0.05 ± 0.1, -0.") == "−0.05 ± 0.1, 0."
+
+
 @pytest.fixture(scope="module")
 def findings(bench) -> list:
     return find_all(bench)
@@ -150,6 +158,14 @@ def test_every_claim_has_its_words_pictures_and_one_of_the_verdicts(findings):
             for grid in finding.grids.values():
                 assert len({len(row) for row in grid}) == 1
                 assert all(isinstance(cell, Label) or not re.search("nan|inf", cell) for row in grid for cell in row)
+
+
+def test_the_chinese_readme_tells_the_same_verdicts(findings):
+    readme = (Path(__file__).parents[1] / "README.zh-TW.md").read_text(encoding="utf-8")
+    said = words("zh-TW")
+    for finding in findings:
+        title = said["claim_heading"].format(number=finding.claim, title=said.claim(finding)["title"])
+        assert f"| {title} | {said.verdict(finding)} |" in readme
 
 
 def test_the_pages_hold_the_same_numbers_and_need_nothing_else(bench, findings, tmp_path):

@@ -16,6 +16,7 @@ from mmenv import ExponentialPenalty, Market, QuadraticPenalty, QuoteTable, Risk
 from mmenv.quotes import quote_table
 from tests.bruteforce import fill_and_miss, outcome_paths
 from tests.cases import LAWS
+from tests.statistics import Z_BOUND, Sums
 
 # Exact sums of at most some thousand terms of size one, in double precision.
 EXACT = 1e-12
@@ -149,17 +150,31 @@ def test_random_times_are_the_mean_over_all_times(law):
     assert per_unit * 3 == pytest.approx(np.mean(costs), abs=EXACT)
 
 
+def leaning(seed: int) -> tuple[Market, QuoteTable]:
+    """Quotes that lean so far that round trips can pay, though never at one moment."""
+    market, _ = tiny(steps=3, seed=seed)
+    noise = np.random.default_rng(seed).uniform(0.0, 0.1, (2, *market.grid_shape))
+    bid, ask = (0.3 + sign * 0.5 * market.inventories + part for sign, part in zip((1, -1), noise, strict=True))
+    return market, quote_table(bid, ask)
+
+
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("units", "room"), [(1, 0), (2, 0), (3, 0), (0, 1), (2, 1)])
+@pytest.mark.parametrize(("units", "room"), [(1, 0), (2, 0), (3, 0), (0, 1), (0, 2), (2, 2)])
 def test_the_best_plan_is_the_best_of_all(units, room, seed):
-    market, quotes = tiny(steps=3, seed=seed)
-    # Without this, a purchase and a sale at one moment could pay, and the best chain of trades need not go one way.
-    quotes = quote_table(np.abs(quotes.bid_depth), np.abs(quotes.ask_depth))
+    market, quotes = leaning(seed)
     chain = Chain.of(market, quotes)
+    # Otherwise the best chain of trades at one moment need not go one way.
     assert trader.cheapest_instant_round_trip(chain) > 0
     plan = trader.best_plan(chain, 0, 2, units, short=room, extra=room)
-    expected = cheapest(market, quotes, 0, 0, units, 2, (-room, units + room))
-    assert plan.cost(chain.at(0), units) == pytest.approx(expected, abs=EXACT)
+    for inventory in market.inventories:
+        bounds = (-room, units + room)
+        for left in range(bounds[0], bounds[1] + 1):
+            expected = cheapest(market, quotes, 2, inventory, left, 2, bounds)
+            assert plan.value[-1, chain.at(inventory), left + room] == pytest.approx(expected, abs=EXACT)
+        expected = cheapest(market, quotes, 0, inventory, units, 2, bounds)
+        assert plan.cost(chain.at(inventory), units) == pytest.approx(expected, abs=EXACT)
+        if units == 0 and abs(inventory) == market.max_inventory:
+            assert expected < 0  # a round trip that pays, so that selling is put to the test
 
 
 def test_the_threshold_plan_costs_what_following_it_costs():
@@ -212,6 +227,17 @@ def test_the_variance_of_profit_is_the_mids_and_the_fills():
     total = evaluate_exactly(market, RiskNeutral(), quotes).profit_std ** 2
     fills = evaluate_exactly(replace(market, volatility=0.0), RiskNeutral(), quotes).profit_std ** 2
     assert risk.exposure_variance(Chain.of(market, quotes), None) == pytest.approx(total - fills, abs=EXACT)
+
+
+def test_random_times_are_uniform():
+    market = Market(steps=4, max_inventory=4)
+    depth = np.broadcast_to(np.arange(4.0)[:, None, None], market.grid_shape)
+    chain = Chain.of(market, quote_table(depth, depth))  # a unit costs the number of the step
+    tape = Tape.draw(market, 4096, seed=2)
+    paid, _ = played.play(chain, tape, 0, 3, 3, played.at_random(0, 3, 3)(np.random.default_rng(1), tape.paths))
+    sums = Sums(1.5)
+    sums.add(paid)
+    assert sums.z(1.5) <= Z_BOUND
 
 
 def test_simulated_traders_are_refused_at_the_limit():

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as functional
 from stable_baselines3.common.buffers import RolloutBuffer
 
 from agents.ppo import Architecture, QuoteNetwork
 from mmenv import Problem
 from mmenv.envs import MarketMakingVecEnv
-from mmenv.spaces import depth_decay, trading_rate
+from mmenv.spaces import relaxation_time, trading_rate
 from train.advantages import expected_next_values, generalised_advantages
 from train.config import TrainingConfig
 from train.policy import QuotePolicy
@@ -57,7 +58,7 @@ class MarketMakingPPO(LeanPPO):
             self.policy.optimizer.state[weight].update(
                 step=torch.zeros(()), exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight)
             )
-        self.centre: float | None = None
+        self.centre = self.unit = 0.0
         self.reward_mean = math.nan
         self.average = QuoteNetwork(architecture)
         self.averaged = 0
@@ -95,7 +96,7 @@ class MarketMakingPPO(LeanPPO):
 
     def _finish_rollout(self, buffer: RolloutBuffer, dones: np.ndarray) -> None:
         """Centre the rewards, then compute values, log-probabilities and advantages."""
-        self._centre(buffer.rewards)
+        self._normalise(buffer.rewards)
         if not self.config.expected_next_value:
             return super()._finish_rollout(buffer, dones)
         market, codec = self.problem.market, self.problem.codec
@@ -117,16 +118,25 @@ class MarketMakingPPO(LeanPPO):
         values[-1] = 0.0
         return values
 
-    def _centre(self, rewards: np.ndarray) -> None:
-        """Take a constant off the rewards, in place, and measure them in units of 1/k.
+    def _normalise(self, rewards: np.ndarray) -> None:
+        """Centre and scale rewards, in place, by constants that follow their mean and spread.
 
-        Without discounting a constant taken off every reward changes no advantage of one action over another;
-        it keeps the values that the critic must learn near zero.
+        Without discounting, a constant taken off every reward changes no advantage of one action over another;
+        it keeps the values that the critic must learn near zero. The scale keeps them of order one: early
+        sessions can cost ten thousand times what later ones do, and would saturate the critic for good.
         """
-        mean = self.reward_mean = float(rewards.mean())
-        self.centre = mean if self.centre is None else self.centre + self.config.centre_rate * (mean - self.centre)
+        self.reward_mean = float(rewards.mean())
+        relaxation = relaxation_time(self.problem.market, self.problem.objective) / self.problem.market.dt
+        spread = float(rewards.std()) * math.sqrt(relaxation)
+        rate = self.config.centre_rate if self.unit > 0 else 1.0
+        self.centre += rate * (self.reward_mean - self.centre)
+        self.unit += rate * (spread - self.unit)
         rewards -= self.centre
-        rewards *= depth_decay(self.problem.market)
+        rewards /= self.unit or 1.0
+
+    def _value_loss(self, values: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
+        """The mean squared error, but linear beyond errors of 1/k, which early sessions can exceed a thousandfold."""
+        return 2 * functional.huber_loss(values, returns)
 
     def train(self) -> None:
         """Update from the rollout, then take the weights into the average where it has begun."""

@@ -43,19 +43,19 @@ class TrainingConfig:
     batch_size: int = _option(1280, "transitions per minibatch", at_least=2)
     n_epochs: int = _option(2, "passes over a rollout", at_least=1)
     learning_rate: float = _option(5e-3, "Adam's step size at the start; it falls linearly to 0", above=0)
-    gae_horizon: float = _option(0.37, "horizon of GAE, in expected fills per side", above=0)
+    gae_horizon: float = _option(1.0, "horizon of GAE, in expected fills per side", above=0)
     expected_next_value: bool = _option(
         True, "average the critic's next value over the fills that the quotes might have had, as the reward is"
     )
     clip_range: float = _option(0.2, "PPO's clip range", above=0)
     vf_coef: float = _option(0.5, "weight of the critic's loss", above=0)
-    max_grad_norm: float = _option(0.5, "largest norm of a gradient", above=0)
+    max_grad_norm: float = _option(1.0, "largest norm of a gradient", above=0)
     hidden: tuple[int, ...] = _option((32, 32), "widths of the hidden layers of actor and critic", at_least=1)
     fold: bool = _option(True, "use the symmetry of the market: see |q|, swap the sides where q < 0")
     noise_start: float = _option(0.55, "standard deviation of the noise on depths at the start [1/k]", above=0)
-    noise_end: float = _option(0.075, "standard deviation of the noise on depths at the end [1/k]", above=0)
-    centre_rate: float = _option(0.1, "how fast the constant that centres rewards follows their mean", at_least=0)
-    average_last: float = _option(0.15, "share of the run, at its end, whose weights are averaged", at_least=0)
+    noise_end: float = _option(0.03, "standard deviation of the noise on depths at the end [1/k]", above=0)
+    centre_rate: float = _option(0.3, "how fast the constant that centres rewards follows their mean", at_least=0)
+    average_last: float = _option(0.05, "share of the run, at its end, whose weights are averaged", at_least=0)
 
     def __post_init__(self) -> None:
         for entry in fields(self):

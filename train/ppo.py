@@ -167,13 +167,17 @@ class LeanPPO(PPO):
         if self.clip_range_vf is not None:
             reach = self.clip_range_vf(self._current_progress_remaining)  # type: ignore[operator]
             values = batch.old_values + (values - batch.old_values).clamp(-reach, reach)
-        value_loss = functional.mse_loss(values, batch.returns)
+        value_loss = self._value_loss(values, batch.returns)
         entropy_loss = log_prob.mean() if entropy is None else -entropy.mean()
         loss = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
         with torch.no_grad():
             clip_fraction = ((ratio - 1).abs() > clip_range).float().mean()
             kl = (ratio - 1 - log_ratio).mean()
             return loss, torch.stack([entropy_loss, policy_loss, value_loss, loss, clip_fraction, kl])
+
+    def _value_loss(self, values: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
+        """The critic's loss on a minibatch."""
+        return functional.mse_loss(values, returns)
 
     def _descend(self, loss: torch.Tensor) -> None:
         """One step of the optimiser."""

@@ -28,6 +28,7 @@ def snapshot(algorithm: MarketMakingPPO, record: dict[str, Any]) -> tuple[dict[s
         "n_updates": algorithm._n_updates,
         "averaged": algorithm.averaged,
         "centre": algorithm.centre,
+        "unit": algorithm.unit,
         "episode": algorithm.episode,
     }
     return tensors, {**record, **counters}
@@ -47,7 +48,7 @@ def restore(algorithm: MarketMakingPPO, tensors: dict[str, np.ndarray], record: 
         algorithm.num_timesteps = int(record["num_timesteps"])
         algorithm._n_updates = int(record["n_updates"])
         algorithm.averaged = int(record["averaged"])
-        algorithm.centre = None if record["centre"] is None else float(record["centre"])
+        algorithm.centre, algorithm.unit = float(record["centre"]), float(record["unit"])
         episode = int(record["episode"])
         with torch.no_grad():
             for name, value in own.items():

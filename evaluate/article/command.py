@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from evaluate.article.bench import Bench
 from evaluate.article.finding import Finding
@@ -27,10 +28,7 @@ WIDTHS = (20, 34, 40, 16)
 
 def find_all(bench: Bench) -> list[Finding]:
     """Test all claims."""
-    from tqdm import tqdm
-
-    bar = tqdm(CLAIMS, desc="claims", delay=2, disable=None, leave=False, file=sys.stderr)
-    return [claim(bench) for claim in bar]
+    return [claim(bench) for claim in _bar(CLAIMS, "claims")]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,13 +51,20 @@ def main(argv: Sequence[str]) -> int:
     out = folder.choose(options.out, "article", options.overwrite)
     bench = Bench.of(episodes=episodes, seed=seed)
     findings = find_all(bench)
-    pages = page.write(bench, findings, out, " ".join(["python -m evaluate article", *argv]))
+    pages = page.write(bench, findings, out, " ".join(["python -m evaluate article", *argv]), _bar)
     language = words(options.language)
     print(wrapped_table(page.summary_rows(findings, language), WIDTHS))
     for path in pages:
         print(f"page: {path}")
     print(f"took {time.perf_counter() - started:.0f} s")
     return 0
+
+
+def _bar(items: Sequence[Any], what: str) -> Iterable[Any]:
+    """Show how far it has got, once it takes long enough to wonder."""
+    from tqdm import tqdm
+
+    return tqdm(items, desc=what, delay=2, disable=None, leave=False, file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

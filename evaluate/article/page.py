@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,13 @@ def html(findings: Sequence[Finding], language: Words, numbers: dict[str, Any]) 
     return page.replace("</style>", f"{SUMMARY_STYLE}\n</style>", 1)
 
 
-def write(bench: Bench, findings: Sequence[Finding], out: Path, command: str) -> list[Path]:
+def write(
+    bench: Bench,
+    findings: Sequence[Finding],
+    out: Path,
+    command: str,
+    progress: Callable[[Sequence[str], str], Iterable[str]] = lambda tags, what: tags,
+) -> list[Path]:
     """Write the page in every language and the numbers as JSON, all or none.
 
     Args:
@@ -120,13 +126,14 @@ def write(bench: Bench, findings: Sequence[Finding], out: Path, command: str) ->
         findings: of all claims.
         out: the folder; see `folder.choose`.
         command: that makes the page.
+        progress: wraps the languages as their pages are made.
 
     Returns:
         The pages, one for each language.
     """
     numbers = setting(bench, command)
     with folder.publish(out) as new:
-        for tag in LANGUAGES:
+        for tag in progress(LANGUAGES, "pages"):
             (new / words(tag)["file"]).write_text(html(findings, words(tag), numbers), encoding="utf-8", newline="\n")
         folder.mark(new, _about(bench, findings, command))
     return [out / words(tag)["file"] for tag in LANGUAGES]

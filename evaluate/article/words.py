@@ -60,7 +60,8 @@ def fill(text: str, values: Mapping[str, Any]) -> str:
 
 
 def minus(text: str) -> str:
-    """The text with true minus signs before negative numbers."""
+    """The text with true minus signs before negative numbers, and none before zeros."""
+    text = re.sub(r"(?<![\w-])-(?=0(\.0*)?(?![\d.]))", "", text)
     return re.sub(r"(?<![\w-])-(?=\d)", "−", text)
 
 
