@@ -11,8 +11,6 @@ import zipfile
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
-
 import agents
 from agents import RunError, checkpoint
 from agents.ppo import Architecture, QuoteNetwork

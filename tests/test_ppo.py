@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
+from agents.ppo import Architecture, QuoteNetwork, TrainedPolicy
 from mmenv import Market, Problem, evaluate_exactly
 from mmenv.envs import MarketMakingEnv
-
-torch = pytest.importorskip("torch")
-
-from agents.ppo import Architecture, QuoteNetwork, TrainedPolicy  # noqa: E402
 
 
 def trained(problem: Problem, fold: bool = True, seed: int = 0) -> TrainedPolicy:

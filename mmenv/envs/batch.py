@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,17 +64,17 @@ class Batch:
             actions: shape (num_envs, 2), bid first, or (num_envs, 3) with the hedge last; clipped to [-1, 1].
 
         Raises:
-            ValueError: wrong shape, or a value that is not finite.
+            ValueError: wrong shape, or a value that is not a finite number.
             RuntimeError: the session is over or was never started.
         """
         problem = self.problem
         actions = np.asarray(actions)
-        shape = (self.num_envs, problem.codec.components)
-        if actions.shape != shape or not math.isfinite(actions.sum()):
-            raise ValueError(f"actions must be finite and of shape {shape}, got {actions!r}")
+        numbers, shape = actions.dtype.kind in "fiub", (self.num_envs, problem.codec.components)
+        if not numbers or actions.shape != shape or not math.isfinite(actions.sum()):
+            raise ValueError(f"actions must be finite numbers of shape {shape}, got {actions!r}")
         flow = next(self._flows, None)
         if flow is None:
-            raise RuntimeError("the session is over: call reset() before step()")
+            raise RuntimeError("the sessions are over or were never started: call reset() before step()")
         quotes = Quotes(*problem.codec.depths(actions.T[:2]))
         if problem.market.hedges:
             quotes = quotes._replace(hedge=problem.codec.hedges(actions[:, 2]))
@@ -91,6 +92,14 @@ class Batch:
         for chunk in draw_chunks(self.problem.market, blocks, self.seed, self.episode):
             for rows in zip(*chunk, strict=True):
                 yield Flow(*(row[: self.num_envs] for row in rows))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the generator of the tape, which cannot be copied and follows from the rest."""
+        return {name: value for name, value in self.__dict__.items() if name != "_flows"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._flows = iter(()) if self.seed is None else islice(self._draw(), self.state.step, None)
 
 
 def fresh_seed() -> int:
