@@ -223,7 +223,7 @@ class Market:
         first, last = math.ceil(self.min_depth / self.tick - ON_GRID), math.floor(self.max_depth / self.tick + ON_GRID)
         return first * self.tick, last * self.tick
 
-    @property
+    @cached_property
     def hedges(self) -> bool:
         """Whether there is a venue to trade at the mid before quoting."""
         return self.hedge_cost is not None

@@ -89,7 +89,7 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.action_space = self.problem.codec.action_space
         self._observations = self.problem.codec.observations
         self._centre, self._half_width = self.problem.codec.centre, self.problem.codec.half_width
-        self._hedges = int(self.problem.market.hedges)
+        self._hedges = self.problem.market.hedges
         self._tick, (self._low, self._high) = self.problem.market.tick, self.problem.market.depth_range
         self._seed: int | None = None
         self._episode = 0
@@ -170,8 +170,9 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def _quotes(self, action: np.ndarray) -> Quotes:
         try:
-            bid, ask, *hedge = action.tolist() if isinstance(action, np.ndarray) else map(float, action)
-            if not math.isfinite(bid + ask + sum(hedge)) or len(hedge) != self._hedges:
+            numbers = action.tolist() if isinstance(action, np.ndarray) else list(map(float, action))
+            bid, ask, hedge = numbers if self._hedges else (*numbers, 0.0)
+            if not math.isfinite(bid + ask + hedge):
                 raise ValueError
         except (TypeError, ValueError):
             wanted = "three finite numbers (bid, ask, hedge)" if self._hedges else "two finite numbers (bid, ask)"
@@ -181,9 +182,9 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         ask = centre + half_width * (-1.0 if ask < -1.0 else 1.0 if ask > 1.0 else ask)
         if self._tick is not None:
             bid, ask = self._on_tick(bid), self._on_tick(ask)
-        if not hedge:
+        if not self._hedges:
             return Quotes(bid, ask)
-        return Quotes(bid, ask, round(max(-1.0, min(1.0, hedge[0])) * self.problem.market.max_inventory))
+        return Quotes(bid, ask, round(max(-1.0, min(1.0, hedge)) * self.problem.market.max_inventory))
 
     def _on_tick(self, depth: float) -> float:
         """`Market.allowed` for one number, to the same bits."""
