@@ -46,7 +46,7 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
     Raises:
         RunError: the folder is missing, incomplete, damaged or of another format version.
     """
-    from agents.ppo import Architecture, QuoteNetwork, TrainedPolicy
+    from agents.ppo import Architecture, QuoteNetwork, TrainedPolicy, torch
 
     folder = Path(run)
     config = read_config(folder)
@@ -65,9 +65,10 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
             )
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / 'policy.json'} states no valid architecture: {error}") from error
-    expected = {name: tuple(weight.shape) for name, weight in QuoteNetwork(architecture).state_dict().items()}
+    network = QuoteNetwork(architecture)
+    expected = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
     check_shapes(folder / "policy.safetensors", tensors, expected)
-    network = QuoteNetwork.from_arrays(architecture, tensors)
+    network.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
     return TrainedPolicy(str(config.get("name", folder.name)), problem, network, config)
 
 

@@ -18,8 +18,8 @@ with needs("train"):
     import torch
     from torch import nn
 
-LARGEST_LAYER = 4096
-MOST_LAYERS = 8
+LARGEST_LAYER = 512
+MOST_LAYERS = 4
 FAR = 3.0
 
 

@@ -79,6 +79,8 @@ class Problem:
         """
         if market is not None and parameters:
             raise TypeError(f"give either market or its parameters, not both: got market and {', '.join(parameters)}")
+        if market is not None and not isinstance(market, Market | Mapping):
+            raise TypeError(f"market must be a Market or a mapping of its fields, got {market!r}")
         if not isinstance(market, Market):
             market = Market.from_dict(parameters if market is None else market)
         if objective is None:

@@ -1,5 +1,6 @@
 """One tape through every shell gives the same session, to the last bit; and each shell keeps its conventions."""
 
+import copy
 import json
 import pickle
 import warnings
@@ -147,11 +148,30 @@ def test_spec_survives_json_and_environment_survives_pickling(name, reward):
     assert spec.max_episode_steps is None
     env.reset(seed=4)
     env.step(np.zeros(2, dtype=np.float32))
-    copy = pickle.loads(pickle.dumps(env))
+    twin = pickle.loads(pickle.dumps(env))
     for _ in range(5):
-        left, right = (shell.step(np.zeros(2, dtype=np.float32)) for shell in (env, copy))
+        left, right = (shell.step(np.zeros(2, dtype=np.float32)) for shell in (env, twin))
         np.testing.assert_array_equal(left[0], right[0])
         assert left[1:] == right[1:]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda shell: pickle.loads(pickle.dumps(shell))])
+@pytest.mark.parametrize("name", ["mmenv/AvellanedaStoikov-v0", "mmenv/ToxicFlow-v0"])
+def test_batches_can_be_copied_at_any_time(name, copied):
+    problem = gymnasium.make(name, steps=20).unwrapped.problem
+    vector = MarketMakingVectorEnv(3, market=problem.market)
+    vec_env = MarketMakingVecEnv(3, market=problem.market, seed=1)
+    copied(vector), copied(vec_env)
+    vector.reset(seed=1), vec_env.reset()
+    actions = np.random.default_rng(0).uniform(-1, 1, (50, 3, 2)).astype(np.float32)
+    for shell in (vector, vec_env):
+        for n in range(18):
+            shell.step(actions[n])
+        again = copied(shell)
+        for n in range(18, 50):
+            left, right = shell.step(actions[n]), again.step(actions[n])
+            for part in range(3):
+                np.testing.assert_array_equal(left[part], right[part])
 
 
 def test_next_step_autoreset():
@@ -232,8 +252,8 @@ def test_returned_arrays_are_fresh():
     before = vector.step(np.zeros((4, 2)))
     kept = [np.array(part) for part in (before[0], before[1], before[4]["cash"])]
     after = vector.step(np.zeros((4, 2)))
-    for part, copy in zip((before[0], before[1], before[4]["cash"]), kept, strict=True):
-        np.testing.assert_array_equal(part, copy)
+    for part, earlier in zip((before[0], before[1], before[4]["cash"]), kept, strict=True):
+        np.testing.assert_array_equal(part, earlier)
     assert not np.shares_memory(before[0], after[0])
 
 
@@ -252,6 +272,8 @@ def test_returned_arrays_are_fresh():
         ({"reward": "dense"}, ["reward", "dense", "realised"]),
         ({"render_mode": "human"}, ["render_mode", "human"]),
         ({"index": -1}, ["index", "-1"]),
+        ({"market": 5}, ["market", "5", "mapping"]),
+        ({"market": "deep"}, ["market", "'deep'", "mapping"]),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(arguments, words):
@@ -271,7 +293,10 @@ def test_a_bad_action_is_refused(action):
         env.step(action)
 
 
-@pytest.mark.parametrize("actions", [np.full((2, 2), np.nan), np.zeros((3, 2)), np.zeros(2)])
+@pytest.mark.parametrize(
+    "actions",
+    [np.full((2, 2), np.nan), np.zeros((3, 2)), np.zeros(2), np.full((2, 2), None), np.zeros((2, 2), complex), "up"],
+)
 def test_bad_actions_are_refused_by_the_batch(actions):
     vector = MarketMakingVectorEnv(2, market=SMALL)
     vector.reset(seed=0)
@@ -297,12 +322,32 @@ def test_seeds():
         mids.append(env.step(np.zeros(2))[4]["mid"])
     assert mids[0] == mids[1]
     assert len(set(mids)) == 3
-    with pytest.raises((TypeError, ValueError, gymnasium.error.Error)):
-        env.reset(seed=-1)
+
+
+@pytest.mark.parametrize("seed", [0, 7, np.int64(7), np.uint64(2**63), 2**70])
+def test_a_seed_is_the_same_number_in_every_shell(seed):
+    env, vector = MarketMakingEnv(market=SMALL), MarketMakingVectorEnv(1, market=SMALL)
+    vec_env = MarketMakingVecEnv(1, market=SMALL, seed=seed, step_info=True)
+    env.reset(seed=seed), vector.reset(seed=seed), vec_env.reset()
+    mid = SMALL.initial_mid + Tape.draw(SMALL, 1, seed=int(seed)).mid_move[0, 0]
+    assert env.step(np.zeros(2))[4]["mid"] == mid
+    assert vector.step(np.zeros((1, 2)))[4]["mid"][0] == mid
+    assert vec_env.step(np.zeros((1, 2)))[3][0]["mid"] == mid
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", True])
+def test_a_bad_seed_is_refused_by_every_shell(seed):
+    for shell in (MarketMakingEnv(market=SMALL), MarketMakingVectorEnv(2, market=SMALL)):
+        with pytest.raises((TypeError, ValueError), match=r"seed must be an integer >= 0"):
+            shell.reset(seed=seed)
+    with pytest.raises((TypeError, ValueError), match=r"seed must be an integer >= 0"):
+        MarketMakingVecEnv(2, market=SMALL, seed=seed).reset()
 
 
 def test_renders():
     env = MarketMakingEnv(market=SMALL, render_mode="ansi")
+    with pytest.raises(RuntimeError, match="reset"):
+        env.render()
     env.reset(seed=0)
     assert "inventory" in env.render()
     env.step(np.zeros(2))

@@ -13,7 +13,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 from agents.ppo import Architecture, QuoteNetwork
 from mmenv import Problem
 from mmenv.envs import MarketMakingVecEnv
-from mmenv.spaces import relaxation_time, trading_rate
+from mmenv.spaces import depth_decay, relaxation_time, trading_rate
 from train.advantages import expected_next_values, generalised_advantages
 from train.config import TrainingConfig
 from train.policy import QuotePolicy

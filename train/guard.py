@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 # The square of anything larger does not fit a 32-bit float.
@@ -35,15 +37,14 @@ def check(name: str, values: np.ndarray, step: int, transitions: int) -> None:
     )
 
 
-def check_gradients(norms: np.ndarray, transitions: int) -> None:
-    """Refuse norms of gradients, shape (minibatches,), that are not finite.
+def check_gradient(norm: float, transitions: int) -> None:
+    """Refuse a gradient whose norm is not finite.
 
     Raises:
-        Poisoned: the message names the minibatch.
+        Poisoned: the message says when.
     """
-    bad = np.flatnonzero(~np.isfinite(norms))
-    if len(bad):
+    if not math.isfinite(norm):
         raise Poisoned(
-            f"training stopped: the gradient of minibatch {bad[0]} after {transitions} transitions must be finite, "
-            f"got norm {norms[bad[0]]}; what was saved before is intact"
+            f"training stopped: the gradient of a minibatch, after {transitions} transitions, must be finite, "
+            f"got norm {norm}; what was saved before is intact"
         )

@@ -20,7 +20,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
-from train.guard import check, check_gradients
+from train.guard import check, check_gradient
 
 STATISTICS = ("entropy_loss", "policy_gradient_loss", "value_loss", "loss", "clip_fraction", "approx_kl")
 
@@ -131,20 +131,19 @@ class LeanPPO(PPO):
         self._update_learning_rate(self.policy.optimizer)
         clip_range = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
         rollout, widths = self._pack()
-        self._gradient_norms: list[torch.Tensor] = []
+        told: list[list[torch.Tensor]] = []
         for _ in range(self.n_epochs):
-            statistics: list[torch.Tensor] = []
-            shuffled = rollout[torch.randperm(len(rollout))]
             self._n_updates += 1
-            for rows in shuffled.split(self.batch_size):
+            told.append([])
+            for rows in rollout[torch.randperm(len(rollout))].split(self.batch_size):
                 columns = rows.split(widths, dim=1)
                 batch = Minibatch(columns[0], columns[1], *(column.squeeze(1) for column in columns[2:]))
-                loss, told = self._loss(batch, clip_range)
-                statistics.append(told)
-                if self.target_kl is not None and told[-1].item() > 1.5 * self.target_kl:
-                    return self._log(statistics, clip_range)
+                loss, statistics = self._loss(batch, clip_range)
+                told[-1].append(statistics)
+                if self.target_kl is not None and statistics[-1].item() > 1.5 * self.target_kl:
+                    return self._log(told, clip_range)
                 self._descend(loss)
-        self._log(statistics, clip_range)
+        self._log(told, clip_range)
 
     def _pack(self) -> tuple[torch.Tensor, list[int]]:
         """The rollout as one array of rows, and the widths of its columns in the order of `Minibatch`."""
@@ -184,18 +183,22 @@ class LeanPPO(PPO):
         self.policy.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-        self._gradient_norms.append(norm)
+        check_gradient(norm.item(), self.num_timesteps)
         self.policy.optimizer.step()
 
-    def _log(self, statistics: list[torch.Tensor], clip_range: float) -> None:
-        """Log the means over the last epoch; stop the run if a gradient was poisoned."""
-        norms = torch.stack(self._gradient_norms).cpu().numpy() if self._gradient_norms else np.zeros(1)
-        check_gradients(norms, self.num_timesteps)
-        for name, value in zip(STATISTICS, torch.stack(statistics).mean(dim=0).tolist(), strict=True):
-            self.logger.record(f"train/{name}", value)
+    def _log(self, told: list[list[torch.Tensor]], clip_range: float) -> None:
+        """Log what stock PPO logs: means over all epochs, but the divergence over the last one and the last loss."""
+        last = torch.stack(told[-1])
+        means = torch.stack([statistics for epoch in told for statistics in epoch]).mean(dim=0)
+        values = [*means[:3], last[-1, 3], means[4], last[:, 5].mean()]
+        for name, value in zip(STATISTICS, values, strict=True):
+            self.logger.record(f"train/{name}", value.item())
         buffer = self.rollout_buffer
         explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
         self.logger.record("train/explained_variance", explained)
         self.logger.record("train/std", self.policy.log_std.exp().mean().item())
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/clip_range", clip_range)
+        if self.clip_range_vf is not None:
+            reach = self.clip_range_vf(self._current_progress_remaining)  # type: ignore[operator]
+            self.logger.record("train/clip_range_vf", reach)

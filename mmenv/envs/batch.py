@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,16 +67,17 @@ class Batch:
             actions: shape (num_envs, 2), bid first; values beyond [-1, 1] are clipped.
 
         Raises:
-            ValueError: wrong shape, or a value that is not finite.
+            ValueError: wrong shape, or a value that is not a finite number.
             RuntimeError: the session is over or was never started.
         """
         problem = self.problem
         actions = np.asarray(actions)
-        if actions.shape != (self.num_envs, 2) or not math.isfinite(actions.sum()):
-            raise ValueError(f"actions must be finite and of shape {(self.num_envs, 2)}, got {actions!r}")
+        numbers = actions.dtype.kind in "fiub"
+        if not numbers or actions.shape != (self.num_envs, 2) or not math.isfinite(actions.sum()):
+            raise ValueError(f"actions must be finite numbers of shape {(self.num_envs, 2)}, got {actions!r}")
         flow = next(self._flows, None)
         if flow is None:
-            raise RuntimeError("the session is over: call reset() before step()")
+            raise RuntimeError("the sessions are over or were never started: call reset() before step()")
         quotes = Quotes(*problem.codec.depths(actions.T))
         before = self.state
         self.state, fills = step(problem.market, before, quotes, flow)
@@ -91,6 +93,14 @@ class Batch:
         for chunk in self._draw_chunks(self.problem.market, blocks, self.seed, self.episode):
             for rows in zip(*chunk, strict=True):
                 yield Flow(*(row[: self.num_envs] for row in rows))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the generator of the tape, which cannot be copied and follows from the rest."""
+        return {name: value for name, value in self.__dict__.items() if name != "_flows"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._flows = iter(()) if self.seed is None else islice(self._draw(), self.state.step, None)
 
 
 def chunks_of(problem: Problem, tape: Any) -> Callable[[Market, range, int, int], Iterator[tuple[np.ndarray, ...]]]:

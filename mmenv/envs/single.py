@@ -107,15 +107,19 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             options: none are known; ignored.
 
         Returns:
-            Observation and info.
+            Observation, shape (entries,), and info.
+
+        Raises:
+            TypeError, ValueError: the seed is not an integer >= 0.
         """
-        super().reset(seed=seed)
         if seed is not None:
-            self._seed, self._episode = int(seed), 0
+            seed = _validate.integer("seed", seed, at_least=0)
+            self._seed, self._episode = seed, 0
         elif self._seed is None:
             self._seed, self._episode = fresh_seed(), 0
         else:
             self._episode += 1
+        super().reset(seed=seed)
         self._state = initial_state(self.problem.market)
         self._flows = self._draw(self._seed)
         info = state_info(self.problem, self._state)
@@ -155,10 +159,13 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
         Raises:
             ModuleNotFoundError: "rgb_array" without matplotlib; the message names the extra to install.
+            RuntimeError: no session was ever started.
         """
         if self.render_mode is None:
             gymnasium.logger.warn("render() does nothing: pass render_mode='ansi' or 'rgb_array' to the environment")
             return None
+        if not self._history:
+            raise RuntimeError("there is nothing to show yet: call reset() before render()")
         from mmenv.envs import render
 
         return render.RENDERERS[self.render_mode](self.problem, self._history)
