@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmenv.quotes import QuoteTable
-from mmenv.solver import Solution, action_values, fill_probabilities
+from mmenv.solver import Solution, action_values, fill_probabilities, state_visits
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,21 @@ def advantage_map(solution: Solution, quotes: QuoteTable) -> AdvantageMap:
         quotes: the policy's quotes, within the market's box.
 
     Raises:
-        ValueError: the table does not fit the market.
+        ValueError: the table does not fit the market, or the objective is risk-averse and the market not a plain one.
     """
-    gamma = solution.objective.risk_aversion
+    market, gamma = solution.market, solution.objective.risk_aversion
     advantage = solution.value[:-1] - action_values(solution, quotes)
+    if gamma == 0:
+        visits = state_visits(market, quotes)[:-1]
+        return AdvantageMap(visits, advantage, visits * advantage)
+    if market.regimes > 1 or market.informed or market.hedges or market.fill_fee or market.move_mean.any():
+        raise ValueError(
+            "the advantage map of a risk-averse objective is known for markets of one regime without drift, "
+            "informed takers, fees and hedges only"
+        )
     log_visits = log_weighted_visits(solution, quotes)
     largest = float(log_visits.max())
     visits = np.exp(log_visits - largest)
-    if gamma == 0:
-        return AdvantageMap(visits, advantage, visits * advantage)
     parts = visits * np.expm1(gamma * advantage) / gamma
     total = float(parts.sum())
     if total <= 0:

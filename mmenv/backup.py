@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import expit, log_expit
 
 from mmenv import informed
-from mmenv.fills import FillLaw
+from mmenv.fills import FillLaw, utility
 from mmenv.market import Market
 from mmenv.objectives import Objective
 
@@ -63,11 +63,16 @@ class Side:
         jump = market.by_regime("informed_jump")
         return cls(market.bid_law, q < limit, share, jump), cls(market.ask_law, q > -limit, share, jump)
 
+    def held(self, at: np.ndarray) -> Side:
+        """The side at the inventories of index `at`, an array over (..., regimes, 2Q+1)."""
+        return replace(self, quoted=self.quoted[at])
+
     def only(self, states: np.ndarray) -> Side:
         """The side in some of the states, which become the last axis."""
-        regime, inventory = np.nonzero(states)
+        regime, _ = np.nonzero(states)
         share = None if self.share is None else self.share[regime, 0]
-        return Side(self.law.at(regime), self.quoted[inventory], share, self.jump[regime, 0])
+        quoted = np.broadcast_to(self.quoted, states.shape)[states]
+        return Side(self.law.at(regime), quoted, share, self.jump[regime, 0])
 
     def probability(self, depth: np.ndarray) -> np.ndarray:
         """P(fill), 0 where the side is not quoted."""
@@ -222,6 +227,30 @@ class Backup:
             bid[0, apart], ask[0, apart] = self._only(apart)._search(ask[0, apart], ask[1, apart])
         return bid[0], ask[0]
 
+    def hedged(self, at: np.ndarray) -> Backup:
+        """The same step once a trade has led to the inventories of index `at`, shape (regimes, 2Q+1)."""
+        part = copy(self)
+        part.bid, part.ask, part.inventory = self.bid.held(at), self.ask.held(at), self.inventory[at]
+        for name in ("kept", "bid_gain", "ask_gain", "synergy"):
+            setattr(part, name, np.take_along_axis(getattr(self, name), at, axis=-1))
+        return part
+
+    def best_hedge(self, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The best trade before quoting, if quoting at each inventory is worth `value` (equation 47).
+
+        Returns:
+            The value before the trade, and the index of the inventory it leads to; shapes (regimes, 2Q+1).
+        """
+        limit, q = self.market.max_inventory, self.market.inventories
+        trade = q - q[:, None]  # from each inventory (rows) to each (columns)
+        reached = value[:, None, :] - self.market.trade_cost(trade)
+        # Of trades as good, the smallest; trades beyond Q units are more than an action can ask for.
+        reached = np.where(abs(trade) <= limit, reached, -np.inf)
+        stay = np.take_along_axis(reached, np.arange(len(q))[None, :, None], axis=-1)[..., 0]
+        at = np.argmax(reached, axis=-1)
+        best = np.take_along_axis(reached, at[..., None], axis=-1)[..., 0]
+        return np.maximum(best, stay), np.where(best > stay, at, np.arange(len(q)))
+
     def _only(self, states: np.ndarray) -> Backup:
         """The same step in some of the states, which become the last axis."""
         part = copy(self)
@@ -257,21 +286,19 @@ class Backup:
 
     def peak(self, law: FillLaw, gain: np.ndarray, low: float, high: float) -> np.ndarray:
         """The depth that can be quoted in [low, high] where probability * utility(depth + gain) is largest."""
-        best = law.best_depth(gain, self.gamma, low, high)
         tick = self.market.tick
         if tick is None:
-            return best
+            return law.best_depth(gain, self.gamma, low, high)
+        if law.curve is not None:
+            ticks = self.market.ticks(low, high)
+            depth = ticks.reshape(-1, *[1] * gain.ndim)
+            return ticks[np.argmax(law.probability(depth) * utility(depth + gain, self.gamma), axis=0)]
+        best = law.best_depth(gain, self.gamma, low, high)
         # One peak, so the best tick is one of the two beside it.
         narrow = np.clip(np.floor(best / tick) * tick, low, high)
         wide = np.clip((np.floor(best / tick) + 1) * tick, low, high)
-        worth_narrow, worth_wide = (law.probability(depth) * self._utility(depth + gain) for depth in (narrow, wide))
-        return np.where(worth_narrow > worth_wide, narrow, wide)
-
-    def _utility(self, profit: np.ndarray) -> np.ndarray:
-        if self.gamma == 0:
-            return profit
-        with np.errstate(over="ignore"):
-            return -np.expm1(-self.gamma * profit) / self.gamma
+        worths = [law.probability(depth) * utility(depth + gain, self.gamma) for depth in (narrow, wide)]
+        return np.where(worths[0] > worths[1], narrow, wide)
 
     def _log_odds(self, side: Side, depth: np.ndarray, gain: np.ndarray) -> np.ndarray:
         """Log-odds of a fill under the measure tilted by exp(-gamma gain)."""
@@ -280,6 +307,7 @@ class Backup:
 
     def _close(self, a: np.ndarray, b: np.ndarray, tolerance: float) -> np.ndarray:
         """Whether depths agree, on the scale 1/k on which fills change."""
+        tolerance = max(tolerance, self.bid.law.precision, self.ask.law.precision)
         return np.abs(a - b) <= tolerance * (1 / self.ask.law.decay + np.abs(a))
 
     def _search(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -38,10 +38,11 @@ class State(NamedTuple):
 
 
 class Quotes(NamedTuple):
-    """The maker's two quotes, as finite depths below and above the mid [price]."""
+    """The maker's two quotes, as finite depths below and above the mid [price], and units to trade before."""
 
     bid_depth: Any
     ask_depth: Any
+    hedge: Any = 0
 
 
 class Fills(NamedTuple):
@@ -50,12 +51,15 @@ class Fills(NamedTuple):
     Attributes:
         bid: whether the bid filled.
         ask: whether the ask filled.
-        earned: the depths of the filled quotes less their fees, added up: the profit over the mid [price].
+        earned: the depths of the filled quotes less their fees, added up, and less the cost of the hedge: the
+            profit over the mid [price].
+        hedged: units traded at the mid before quoting.
     """
 
     bid: Any
     ask: Any
     earned: Any
+    hedged: Any = 0
 
 
 def initial_state(market: Market, paths: int | None = None) -> State:
@@ -87,6 +91,9 @@ def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[Stat
         The state after the move, and what the quotes did.
     """
     limit = market.max_inventory
+    hedged: Any = 0
+    if market.hedges:
+        state, hedged = _hedge(market, state, quotes.hedge)
     bid = (flow.bid_reach > quotes.bid_depth) & (state.inventory < limit)
     ask = (flow.ask_reach > quotes.ask_depth) & (state.inventory > -limit)
     # `1 * bid` turns booleans into numbers in all three of Python, NumPy and torch.
@@ -95,6 +102,24 @@ def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[Stat
     earned = bought * quotes.bid_depth + sold * quotes.ask_depth
     if market.fill_fee:
         earned = earned - (bought + sold) * market.fill_fee
-    inventory = state.inventory + net
     cash = state.cash + (earned - net * state.mid)
-    return State(state.step + 1, flow.regime, inventory, cash, state.mid + flow.mid_move), Fills(bid, ask, earned)
+    if market.hedges:
+        cost = market.trade_cost(hedged)
+        earned, cash = earned - cost, cash - cost
+    inventory = state.inventory + net
+    after = State(state.step + 1, flow.regime, inventory, cash, state.mid + flow.mid_move)
+    return after, Fills(bid, ask, earned, hedged)
+
+
+def hedged_inventory(market: Market, inventory: Any, hedge: Any) -> Any:
+    """q + h, kept within the limit [units]; scalars or arrays."""
+    limit = market.max_inventory
+    held = inventory + hedge
+    return held - (held - limit) * (held > limit) - (held + limit) * (held < -limit)
+
+
+def _hedge(market: Market, state: State, hedge: Any) -> tuple[State, Any]:
+    """The state after trading at the mid, its cost not yet paid, and the units traded (equation 47)."""
+    held = hedged_inventory(market, state.inventory, hedge)
+    traded = held - state.inventory
+    return state._replace(inventory=held, cash=state.cash - traded * state.mid), traded

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -17,9 +18,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mmenv.curves import Curve
+
 TINY = np.finfo(float).tiny
 NEWTON_STEPS = 100
 NEWTON_TOLERANCE = 1e-14  # of a depth, relative to 1/k + |depth|
+# A maximum found without its slope: a net of so many points, and golden sections of its cells.
+NET = 65
+GOLDEN_STEPS = 40
+GOLDEN = (math.sqrt(5) - 1) / 2
+SEARCH_PRECISION = 1e-7
 
 
 @dataclass(frozen=True)
@@ -28,13 +36,20 @@ class FillLaw(ABC):
 
     Attributes:
         expected_arrivals: A dt, market orders per side and step at depth 0, >= 0.
-        decay: k [1 / price], > 0.
+        decay: k [1 / price], > 0; of another curve, its steepness.
+        curve: how arrivals fall with depth; None for exp(-k depth).
     """
 
     # Numbers, or arrays; Any, because a checker cannot follow them through arithmetic.
     expected_arrivals: Any
     decay: Any
+    curve: Curve | None = None
     name: ClassVar[str]
+
+    @property
+    def precision(self) -> float:
+        """How exact `best_depth` is, relative to 1/k + |depth|."""
+        return NEWTON_TOLERANCE if self.curve is None else SEARCH_PRECISION
 
     @cached_property
     def log_arrivals(self) -> Any:
@@ -48,14 +63,22 @@ class FillLaw(ABC):
         """The law in the regimes of an array of any shape, with parameters of that shape."""
         if not isinstance(self.decay, np.ndarray):
             return self
-        law = type(self)(self.expected_arrivals[regime, 0], self.decay[regime, 0])
+        law = type(self)(self.expected_arrivals[regime, 0], self.decay[regime, 0], self.curve)
         law.__dict__["log_arrivals"] = self.log_arrivals[regime, 0]  # gathered, which is cheaper than taken again
         return law
 
     def arrivals(self, depth: ArrayLike) -> np.ndarray:
-        """Expected market orders per step that reach `depth`: A dt exp(-k depth), same shape."""
+        """Expected market orders per step that reach `depth`: A dt exp(-k depth) or A dt f(depth), same shape."""
         with np.errstate(over="ignore"):
-            return np.exp(self.log_arrivals - self.decay * np.asarray(depth, dtype=float))
+            return np.exp(self.log_arrivals - self.fall(depth))
+
+    def fall(self, depth: ArrayLike) -> Any:
+        """How far the logarithm of arrivals falls from depth 0 to `depth`: k depth, or -ln f(depth)."""
+        return self.decay * np.asarray(depth, dtype=float) if self.curve is None else self.curve.fall(depth)
+
+    def depth_of(self, level: Any) -> Any:
+        """The depth at which arrivals have fallen by `level`, the inverse of `fall` [price]; may be infinite."""
+        return level / self.decay if self.curve is None else self.curve.reach(np.asarray(level))
 
     def natural_margin(self, risk_aversion: float) -> Any:
         """The margin that maximises exp(-k x) u(x): ln(1 + gamma/k) / gamma, or 1/k at gamma = 0 [price]."""
@@ -77,14 +100,64 @@ class FillLaw(ABC):
     def reach(self, exponential: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The depth that takers reached [price], from E ~ Exp(1), same shape; may be infinite. Written to `out`."""
 
-    @abstractmethod
+    def _reach_of(self, level: np.ndarray) -> np.ndarray:
+        """`depth_of`, in place."""
+        if self.curve is None:
+            level /= self.decay
+        else:
+            level[...] = self.curve.reach(level)
+        return level
+
     def best_depth(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
         """The depth in [low, high] that maximises probability(depth) * u(depth + gain), same shape as `gain`.
 
         u(x) = (1 - exp(-gamma x)) / gamma, or x at gamma = 0, is the utility of a fill; `gain` [price] is
-        what the change of inventory is worth beyond the depth earned. The objective rises to one maximum
-        and falls after it under both laws, so clipping that maximum to the box is exact.
+        what the change of inventory is worth beyond the depth earned. With the exponential curve the objective
+        rises to one maximum and falls after it under both laws, so clipping that maximum to the box is exact;
+        with another one it is searched, piece by piece between the kinks.
         """
+        if self.curve is None:
+            return self._best_exponential(gain, risk_aversion, low, high)
+        return self._best_searched(gain, risk_aversion, low, high)
+
+    @abstractmethod
+    def _best_exponential(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
+        """`best_depth` with the exponential curve."""
+
+    def _best_searched(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
+        """`best_depth` with any curve: the best point of a net, refined on both sides up to its neighbours."""
+        assert self.curve is not None
+
+        def worth(depth: np.ndarray) -> np.ndarray:
+            return self.probability(depth) * utility(depth + gain, risk_aversion)
+
+        capped = np.ravel(self.curve.reach(np.asarray(self.log_arrivals, dtype=float)))
+        net = np.concatenate([np.linspace(low, high, NET), self.curve.kinks, capped])
+        net = np.unique(net[(net >= low) & (net <= high)])
+        worths = worth(net.reshape(-1, *[1] * gain.ndim))
+        at = np.argmax(worths, axis=0)
+        best = net[at]
+        for neighbour in (np.maximum(at - 1, 0), np.minimum(at + 1, len(net) - 1)):
+            found = _golden(worth, np.minimum(best, net[neighbour]), np.maximum(best, net[neighbour]))
+            best = np.where(worth(found) > worth(best), found, best)
+        return best
+
+
+def utility(profit: np.ndarray, risk_aversion: float) -> np.ndarray:
+    """u(x) = (1 - exp(-gamma x)) / gamma, or x at gamma = 0."""
+    if risk_aversion == 0:
+        return profit
+    with np.errstate(over="ignore"):
+        return -np.expm1(-risk_aversion * profit) / risk_aversion
+
+
+def _golden(worth: Callable[[np.ndarray], np.ndarray], left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The maximum of a function with one peak between `left` and `right`, elementwise."""
+    for _ in range(GOLDEN_STEPS):
+        first, second = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
+        nearer = worth(first) >= worth(second)
+        left, right = np.where(nearer, left, first), np.where(nearer, second, right)
+    return (left + right) / 2
 
 
 @dataclass(frozen=True)
@@ -98,15 +171,13 @@ class LinearLaw(FillLaw):
 
     def log_chances(self, depth: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(divide="ignore", over="ignore"):
-            log_fill = np.minimum(0.0, self.log_arrivals - self.decay * np.asarray(depth, dtype=float))
+            log_fill = np.minimum(0.0, self.log_arrivals - self.fall(depth))
             return log_fill, np.log(-np.expm1(log_fill))
 
     def reach(self, exponential: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        reach = np.add(self.log_arrivals, exponential, out=out)
-        reach /= self.decay
-        return reach
+        return self._reach_of(np.add(self.log_arrivals, exponential, out=out))
 
-    def best_depth(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
+    def _best_exponential(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
         # Below the depth at which the probability reaches one, going wider only earns more.
         return np.clip(np.maximum(self.natural_margin(risk_aversion) - gain, self._certain), low, high)
 
@@ -142,11 +213,9 @@ class PoissonLaw(FillLaw):
             reach = np.log(exponential, out=out)
         if np.any(nobody := np.equal(self.expected_arrivals, 0)):
             reach[np.broadcast_to(nobody, reach.shape)] = np.inf  # nobody comes, not even where E = 0
-        reach = np.subtract(self.log_arrivals, reach, out=reach)
-        reach /= self.decay
-        return reach
+        return self._reach_of(np.subtract(self.log_arrivals, reach, out=reach))
 
-    def best_depth(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
+    def _best_exponential(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
         # First-order condition in the margin x = depth + gain > 0, with y = arrivals(depth):
         #   k (e^{gamma x} - 1)/gamma = (e^y - 1)/y.
         # In logarithms the left side rises and is concave and the right side falls and is convex in depth, so

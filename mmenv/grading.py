@@ -13,7 +13,7 @@ from mmenv.linear_skew import best_linear_skew
 from mmenv.market import Market
 from mmenv.objectives import ExponentialPenalty, Objective
 from mmenv.problem import Problem
-from mmenv.quotes import QuoteTable, as_quote_table, quote_table
+from mmenv.quotes import QuoteTable, as_quote_table
 from mmenv.solver import ExactEvaluation, Solution, evaluate_exactly, solve
 
 
@@ -140,13 +140,13 @@ def tabulate(problem: Problem, predict: Any) -> QuoteTable:
     observations = problem.codec.observations[:-1].copy()
     flat = observations.reshape(-1, observations.shape[-1])
     actions = np.asarray(act(flat), dtype=np.float64)
-    if actions.shape != (len(flat), 2) or not np.isfinite(actions).all():
+    shape = (len(flat), problem.codec.components)
+    if actions.shape != shape or not np.isfinite(actions).all():
         raise ValueError(
-            f"the agent must return finite actions of shape {(len(flat), 2)} for {len(flat)} observations, "
+            f"the agent must return finite actions of shape {shape} for {len(flat)} observations, "
             f"got shape {actions.shape}" + ("" if np.isfinite(actions).all() else " with entries that are not finite")
         )
-    depths = problem.codec.depths(actions).reshape(*market.grid_shape, 2)
-    return quote_table(depths[..., 0], depths[..., 1])
+    return problem.codec.table(actions.reshape(*market.grid_shape, -1))
 
 
 def _batched(predict: Any) -> Callable[[np.ndarray], np.ndarray]:

@@ -140,9 +140,9 @@ def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:
 def _depths_that_matter(market: Market) -> tuple[float, float]:
     """The part of the box between a nearly certain fill in a step and an unlikely one in a whole session [price]."""
     laws = market.bid_law, market.ask_law
-    low = max(market.min_depth, min(float(np.min((law.log_arrivals - 2) / law.decay)) for law in laws))
+    low = max(market.min_depth, min(float(np.min(law.depth_of(law.log_arrivals - 2))) for law in laws))
     rare = math.log(market.steps) + 2
-    high = min(market.max_depth, max(float(np.max((law.log_arrivals + rare) / law.decay)) for law in laws))
+    high = min(market.max_depth, max(float(np.max(law.depth_of(law.log_arrivals + rare))) for law in laws))
     return (low, high) if low < high else (market.min_depth, market.max_depth)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from mmenv import _validate, regimes
+from mmenv.curves import Curve, as_curve
 from mmenv.fills import FILL_LAWS, FillLaw
 from mmenv.regimes import PerRegime
 
@@ -50,6 +51,8 @@ class Market:
         min_depth: lower end of the box of depths [price]; may be negative.
         max_depth: upper end of the box of depths [price], > min_depth.
         fill_law: "linear", P(fill) = min(1, A dt exp(-k depth)), or "poisson", 1 - exp(-A dt exp(-k depth)).
+        fill_curve: "exponential", f = exp(-k depth), or a mapping: {"name": "power", "scale": d_0, "exponent": alpha}
+            or {"name": "table", "depths": [...], "factors": [...]}; depth_decay is then not used.
         drift: mu, of the mid [price / time]; per regime.
         bid_arrival_rate: A of the takers who sell to our bid, where it is not `arrival_rate`; per regime.
         ask_arrival_rate: A of the takers who buy from our ask, where it is not `arrival_rate`; per regime.
@@ -63,6 +66,8 @@ class Market:
         fee: paid for each unit filled [price]; a rebate is negative.
         fee_rate: paid for each unit filled, in parts of its value at `initial_mid`; a rebate is negative.
         tick: depths are whole multiples of it [price], > 0; None for any depth.
+        hedge_cost: c, of a unit traded at the mid before quoting [price], >= 0; None for a market without such a venue.
+        hedge_fixed_cost: c_0, of each such trade [price], >= 0.
 
     Raises:
         TypeError: a field is of the wrong type.
@@ -79,6 +84,7 @@ class Market:
     min_depth: float = -1.0
     max_depth: float = 3.0
     fill_law: str = "linear"
+    fill_curve: Any = "exponential"
     drift: PerRegime = 0.0
     bid_arrival_rate: PerRegime | None = None
     ask_arrival_rate: PerRegime | None = None
@@ -92,6 +98,8 @@ class Market:
     fee: float = 0.0
     fee_rate: float = 0.0
     tick: float | None = None
+    hedge_cost: float | None = None
+    hedge_fixed_cost: float = 0.0
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
@@ -102,9 +110,15 @@ class Market:
             "min_depth": _validate.real("min_depth", self.min_depth),
             "max_depth": _validate.real("max_depth", self.max_depth),
             "fill_law": _validate.choice("fill_law", self.fill_law, FILL_LAWS),
+            "fill_curve": as_curve(self.fill_curve),
             "fee": _validate.real("fee", self.fee),
             "fee_rate": _validate.real("fee_rate", self.fee_rate),
         }
+        checked["hedge_fixed_cost"] = _validate.real("hedge_fixed_cost", self.hedge_fixed_cost, at_least=0)
+        if self.hedge_cost is not None:
+            checked["hedge_cost"] = _validate.real("hedge_cost", self.hedge_cost, at_least=0)
+        elif self.hedge_fixed_cost:
+            raise ValueError(f"hedge_fixed_cost must be 0 where hedge_cost is None, got {self.hedge_fixed_cost!r}")
         if self.tick is not None:
             checked["tick"] = _validate.real("tick", self.tick, above=0)
         for name, value in (checked | self._checked_regimes()).items():
@@ -167,6 +181,8 @@ class Market:
         for name, value in values.items():
             if value is None:  # one side's own parameter, not given
                 values[name] = values[name.split("_", 1)[1]]
+            if name.endswith("depth_decay") and self.curve is not None:
+                values[name] = self.curve.steepness
         return {
             name: np.array(np.broadcast_to(np.reshape(value, (-1, 1)), (self.regimes, 1)), dtype=float)
             for name, value in values.items()
@@ -207,6 +223,16 @@ class Market:
         first, last = math.ceil(self.min_depth / self.tick - ON_GRID), math.floor(self.max_depth / self.tick + ON_GRID)
         return first * self.tick, last * self.tick
 
+    @property
+    def hedges(self) -> bool:
+        """Whether there is a venue to trade at the mid before quoting."""
+        return self.hedge_cost is not None
+
+    def trade_cost(self, units: Any) -> Any:
+        """What trading that many units at the mid costs, c |h| + c_0 1{h != 0} [price]; scalars or arrays."""
+        size = units * (units > 0) - units * (units < 0)
+        return size * self.hedge_cost + (units != 0) * self.hedge_fixed_cost
+
     def ticks(self, low: float, high: float) -> np.ndarray:
         """All multiples of the tick from `low` to `high`, themselves multiples [price]."""
         return np.arange(round(low / self.tick), round(high / self.tick) + 1) * self.tick  # type: ignore[operator]
@@ -215,6 +241,11 @@ class Market:
         """The depths that can be quoted nearest to `depth`, same shape [price]; of two ticks as near, the wider."""
         nearest = depth if self.tick is None else np.floor(depth / self.tick + 0.5) * self.tick
         return np.clip(nearest, *self.depth_range)
+
+    @property
+    def curve(self) -> Curve | None:
+        """The fill curve; None for the exponential one."""
+        return self.fill_curve if isinstance(self.fill_curve, Curve) else None
 
     @cached_property
     def law(self) -> FillLaw:
@@ -242,8 +273,8 @@ class Market:
     def _side_law(self, side: str) -> FillLaw:
         rate, decay = (self._columns[f"{side}_{name}"] for name in ("arrival_rate", "depth_decay"))
         if self.regimes == 1:
-            return FILL_LAWS[self.fill_law](float(rate[0, 0]) * self.dt, float(decay[0, 0]))
-        return FILL_LAWS[self.fill_law](rate * self.dt, decay)
+            return FILL_LAWS[self.fill_law](float(rate[0, 0]) * self.dt, float(decay[0, 0]), self.curve)
+        return FILL_LAWS[self.fill_law](rate * self.dt, decay, self.curve)
 
     @cached_property
     def mirrored(self) -> bool:
@@ -274,7 +305,7 @@ class Market:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values; `Market.from_dict` reads them back."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Market:
@@ -294,5 +325,7 @@ class Market:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON knows it: lists instead of tuples."""
+    """A value as JSON knows it: lists instead of tuples, a mapping instead of a curve."""
+    if isinstance(value, Curve):
+        return value.to_dict()
     return [_plain(entry) for entry in value] if isinstance(value, tuple) else value

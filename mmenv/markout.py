@@ -41,7 +41,8 @@ def markout(market: Market, quotes: QuoteTable | Policy, horizons: Sequence[int]
     visits = state_visits(market, table)[:-1]
     drift = _expected_drift(market, max(horizons))
     sides = []
-    for side, depth, sign in zip(Side.pair(market), (table.bid_depth, table.ask_depth), (1, -1), strict=True):
+    pair = (side.held(table.held) for side in Side.pair(market))
+    for side, depth, sign in zip(pair, (table.bid_depth, table.ask_depth), (1, -1), strict=True):
         chance = side.probability(depth)
         cost = np.broadcast_to(side.adverse_selection(chance), chance.shape)
         fills, lost = (visits * chance).sum(axis=2), (visits * np.where(chance > 0, cost, 0.0)).sum(axis=2)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmenv import _validate
-from mmenv.dynamics import Fills, Quotes, State
+from mmenv.dynamics import Fills, Quotes, State, hedged_inventory
 from mmenv.market import Market
 from mmenv.objectives import Objective
 
@@ -26,7 +26,7 @@ class RewardParts(NamedTuple):
     """What a step really paid, part by part; scalars or arrays of shape (paths,) [price].
 
     Attributes:
-        spread_earned: depths of the filled quotes.
+        spread_earned: depths of the filled quotes, less fees and the cost of hedging.
         inventory_profit: inventory after the fills times the move of the mid.
         penalty: phi(q') dt, and the terminal penalty with the last step.
     """
@@ -93,6 +93,10 @@ class Rewards:
             Same shape as `inventory` [price].
         """
         market, gamma, limit = self.market, self.objective.risk_aversion, self.market.max_inventory
+        cost: Any = 0.0
+        if market.hedges:
+            held = hedged_inventory(market, np.asarray(inventory), quotes.hedge)
+            inventory, cost = held, market.trade_cost(held - inventory)
         bid = market.bid_law.at(regime).probability(quotes.bid_depth) * (np.asarray(inventory) < limit)
         ask = market.ask_law.at(regime).probability(quotes.ask_depth) * (np.asarray(inventory) > -limit)
         bid_only, ask_only = bid * (1 - ask), ask * (1 - bid)
@@ -104,7 +108,7 @@ class Rewards:
         earned = bid * _utility(quotes.bid_depth - fee, gamma) + ask * _utility(quotes.ask_depth - fee, gamma)
         if market.informed:
             earned = earned - self._adverse_selection(bid, ask, regime)
-        return earned - charge[at] - change
+        return earned - charge[at] - change - cost
 
     def _adverse_selection(self, bid: np.ndarray, ask: np.ndarray, regime: Any) -> np.ndarray:
         """What informed takers cost on average at these fill probabilities (equation 42 of docs/model.md)."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmenv.dynamics import Quotes, initial_state, step
+from mmenv.dynamics import Quotes, hedged_inventory, initial_state, step
 from mmenv.market import Market
 from mmenv.quotes import Policy, QuoteTable, as_quote_table
 from mmenv.tape import Tape
@@ -25,6 +25,7 @@ class Paths:
         ask_fill: whether the ask filled, shape (steps, paths).
         bid_depth: depth quoted, shape (steps, paths) [price]; +inf where the bid was not quoted.
         ask_depth: depth quoted, shape (steps, paths) [price]; +inf where the ask was not quoted.
+        hedge: units traded at the mid before quoting, shape (steps, paths).
     """
 
     mid: np.ndarray
@@ -35,6 +36,7 @@ class Paths:
     ask_fill: np.ndarray
     bid_depth: np.ndarray
     ask_depth: np.ndarray
+    hedge: np.ndarray
 
     @property
     def profit(self) -> np.ndarray:
@@ -64,6 +66,7 @@ def simulate(market: Market, policy: QuoteTable | Policy, tape: Tape) -> Paths:
     table = as_quote_table(market, policy)
     floats = {name: np.empty((market.steps + 1, tape.paths)) for name in ("mid", "cash", "wealth")}
     inventory = np.empty((market.steps + 1, tape.paths), dtype=np.int64)
+    hedge = np.zeros((market.steps, tape.paths), dtype=np.int64)
     depths = {name: np.empty((market.steps, tape.paths)) for name in ("bid_depth", "ask_depth")}
     fills = {name: np.empty((market.steps, tape.paths), dtype=bool) for name in ("bid_fill", "ask_fill")}
 
@@ -75,10 +78,13 @@ def simulate(market: Market, policy: QuoteTable | Policy, tape: Tape) -> Paths:
             break
         at = state.inventory + market.max_inventory
         bid, ask = table.bid_depth[n, state.regime, at], table.ask_depth[n, state.regime, at]
-        bid_quoted, ask_quoted = state.inventory < market.max_inventory, state.inventory > -market.max_inventory
+        trade = 0 if table.hedge is None else table.hedge[n, state.regime, at]
+        held = hedged_inventory(market, state.inventory, trade)
+        hedge[n] = held - state.inventory
+        bid_quoted, ask_quoted = held < market.max_inventory, held > -market.max_inventory
         depths["bid_depth"][n] = np.where(bid_quoted, bid, np.inf)
         depths["ask_depth"][n] = np.where(ask_quoted, ask, np.inf)
-        quotes = Quotes(np.where(bid_quoted, bid, 0.0), np.where(ask_quoted, ask, 0.0))
+        quotes = Quotes(np.where(bid_quoted, bid, 0.0), np.where(ask_quoted, ask, 0.0), hedge[n])
         state, filled = step(market, state, quotes, tape.flow(n))
         fills["bid_fill"][n], fills["ask_fill"][n] = filled.bid, filled.ask
-    return Paths(inventory=inventory, **floats, **depths, **fills)
+    return Paths(inventory=inventory, **floats, **depths, **fills, hedge=hedge)

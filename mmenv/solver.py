@@ -43,7 +43,7 @@ class Solution:
         visits = state_visits(self.market, self.quotes)[:-1]
         at_edge, quoted = 0.0, 0.0
         low, high = self.market.depth_range
-        for depth, states in ((self.quotes.bid_depth, np.s_[..., :-1]), (self.quotes.ask_depth, np.s_[..., 1:])):
+        for depth, states in zip((self.quotes.bid_depth, self.quotes.ask_depth), self.quotes.quoted, strict=True):
             edge = (depth <= low) | (depth >= high)
             at_edge += visits[states][edge[states]].sum()
             quoted += visits[states].sum()
@@ -96,11 +96,16 @@ def solve(market: Market, objective: Objective) -> Solution:
     value = np.empty((market.steps + 1, market.regimes, 2 * market.max_inventory + 1))
     value[-1] = -objective.terminal_penalty(market.inventories)
     bid_depth, ask_depth = np.empty(market.grid_shape), np.empty(market.grid_shape)
+    hedge = np.zeros(market.grid_shape, dtype=np.int64) if market.hedges else None
     for n in reversed(range(market.steps)):
         backup = Backup(market, objective, value[n + 1])
         bid_depth[n], ask_depth[n] = backup.best_depths()
         value[n] = backup.value(bid_depth[n], ask_depth[n])
-    return Solution(value, quote_table(bid_depth, ask_depth), market, objective)
+        if hedge is not None:
+            value[n], at = backup.best_hedge(value[n])
+            bid_depth[n], ask_depth[n] = (np.take_along_axis(side[n], at, axis=-1) for side in (bid_depth, ask_depth))
+            hedge[n] = at - np.arange(at.shape[-1])
+    return Solution(value, quote_table(bid_depth, ask_depth, hedge), market, objective)
 
 
 def evaluate_exactly(market: Market, objective: Objective, quotes: QuoteTable | Policy) -> ExactEvaluation:
@@ -123,7 +128,7 @@ def evaluate_exactly(market: Market, objective: Objective, quotes: QuoteTable | 
     value = np.empty((market.steps + 1, market.regimes, 2 * market.max_inventory + 1))
     value[-1] = -objective.terminal_penalty(market.inventories)
     for n in reversed(range(market.steps)):
-        value[n] = Backup(market, objective, value[n + 1]).value(table.bid_depth[n], table.ask_depth[n])
+        value[n] = _value_of(Backup(market, objective, value[n + 1]), table, n)
 
     visits = state_visits(market, table)
     mean, variance = _profit_moments(market, table)
@@ -131,7 +136,7 @@ def evaluate_exactly(market: Market, objective: Objective, quotes: QuoteTable | 
     final = visits[-1].sum(axis=0)
     inventory_mean = float(final @ inventory)
     start = (market.initial_regime, market.max_inventory)
-    both = np.s_[..., 1:-1]
+    both = np.logical_and(*table.quoted)
     weight = visits[:-1][both].sum()
     spread = np.sum(visits[:-1][both] * (table.bid_depth[both] + table.ask_depth[both]))
     return ExactEvaluation(
@@ -164,9 +169,17 @@ def action_values(solution: Solution, quotes: QuoteTable | Policy) -> np.ndarray
     """
     market, table = solution.market, as_quote_table(solution.market, quotes)
     backups = (Backup(market, solution.objective, after) for after in solution.value[1:])
-    return np.stack(
-        [backup.value(*row) for backup, *row in zip(backups, table.bid_depth, table.ask_depth, strict=True)]
-    )
+    return np.stack([_value_of(backup, table, n) for n, backup in enumerate(backups)])
+
+
+def _value_of(backup: Backup, table: QuoteTable, n: int) -> np.ndarray:
+    """Value of the hedges and quotes of a table at step n, shape (regimes, 2Q+1)."""
+    if table.hedge is None:
+        return backup.value(table.bid_depth[n], table.ask_depth[n])
+    held = table.held[n]
+    traded = held - np.arange(held.shape[-1])
+    value = backup.hedged(held).value(table.bid_depth[n], table.ask_depth[n])
+    return value - backup.market.trade_cost(traded)
 
 
 def state_visits(market: Market, quotes: QuoteTable) -> np.ndarray:
@@ -180,11 +193,16 @@ def state_visits(market: Market, quotes: QuoteTable) -> np.ndarray:
     stay = bid * ask + (1 - bid) * (1 - ask)
     visits = np.zeros((market.steps + 1, market.regimes, 2 * market.max_inventory + 1))
     visits[0, market.initial_regime, market.max_inventory] = 1.0
+    held, rows = quotes.held, np.arange(market.regimes)[:, None]
     for n in range(market.steps):
         bought, sold = visits[n] * up[n], visits[n] * down[n]
-        visits[n + 1] = visits[n] * stay[n]
-        visits[n + 1, :, 1:] += bought[:, :-1]
-        visits[n + 1, :, :-1] += sold[:, 1:]
+        if quotes.hedge is None:
+            visits[n + 1] = visits[n] * stay[n]
+            visits[n + 1, :, 1:] += bought[:, :-1]
+            visits[n + 1, :, :-1] += sold[:, 1:]
+        else:
+            for mass, by in ((visits[n] * stay[n], 0), (bought, 1), (sold, -1)):
+                np.add.at(visits[n + 1], (rows, np.clip(held[n] + by, 0, 2 * market.max_inventory)), mass)
         if market.regimes > 1:
             visits[n + 1] = market.transition.T @ visits[n + 1]
     return visits
@@ -192,7 +210,7 @@ def state_visits(market: Market, quotes: QuoteTable) -> np.ndarray:
 
 def fill_probabilities(market: Market, quotes: QuoteTable) -> tuple[np.ndarray, np.ndarray]:
     """P(bid fills) and P(ask fills) in every state, each of shape (steps, regimes, 2Q+1)."""
-    bid, ask = Side.pair(market)
+    bid, ask = (side.held(quotes.held) for side in Side.pair(market))
     return bid.probability(quotes.bid_depth), ask.probability(quotes.ask_depth)
 
 
@@ -206,13 +224,19 @@ def _profit_moments(market: Market, quotes: QuoteTable) -> tuple[np.ndarray, np.
     variance = np.zeros_like(mean)
     move_mean = market.move_mean * inventory
     move_variance = market.by_regime("volatility") ** 2 * market.dt * inventory**2
-    outcomes = _outcomes(market, quotes)
+    outcomes, held = _outcomes(market, quotes), quotes.held
+
+    def after(values: np.ndarray, n: int, by: int) -> np.ndarray:
+        if quotes.hedge is None:
+            return shift_inventory(values, by)
+        return np.take_along_axis(values, np.clip(held[n] + by, 0, values.shape[-1] - 1), axis=-1)
+
     for n in reversed(range(market.steps)):
         mean, variance = _before_regime(market, mean, variance)
         mean, variance = mean + move_mean, variance + move_variance
-        results = [(chance[n], earned[n] + shift_inventory(mean, by)) for chance, earned, by in outcomes]
+        results = [(chance[n], earned[n] + after(mean, n, by)) for chance, earned, by in outcomes]
         expected = sum(chance * result for chance, result in results)
-        variance = sum(chance[n] * shift_inventory(variance, by) for chance, _, by in outcomes) + sum(
+        variance = sum(chance[n] * after(variance, n, by) for chance, _, by in outcomes) + sum(
             chance * (result - expected) ** 2 for chance, result in results
         )
         mean = expected
@@ -221,14 +245,17 @@ def _profit_moments(market: Market, quotes: QuoteTable) -> tuple[np.ndarray, np.
 
 def _outcomes(market: Market, quotes: QuoteTable) -> list[tuple[np.ndarray, np.ndarray, int]]:
     """(probability, profit of depths, fees and jumps, change of inventory) of all that may happen in a step."""
-    bid_side, ask_side = Side.pair(market)
+    held = quotes.held
+    bid_side, ask_side = (side.held(held) for side in Side.pair(market))
+    inventory = market.inventories[held]
+    cost = 0.0 if quotes.hedge is None else market.trade_cost(inventory - market.inventories)
     jump = market.by_regime("informed_jump")
     outcomes = []
     for bid in bid_side.outcomes(quotes.bid_depth):
         for ask in ask_side.outcomes(quotes.ask_depth):
             chance = np.exp(bid.log_chance + ask.log_chance)
-            held = market.inventories + (bid.fill - ask.fill)
-            earned = held * jump * (ask.knows - bid.knows) - (bid.fill + ask.fill) * market.fill_fee
+            move = (inventory + bid.fill - ask.fill) * jump * (ask.knows - bid.knows)
+            earned = move - (bid.fill + ask.fill) * market.fill_fee - cost
             for outcome, depth in ((bid, quotes.bid_depth), (ask, quotes.ask_depth)):
                 if outcome.fill:
                     earned = earned + np.where(outcome.log_chance > -np.inf, depth, 0.0)

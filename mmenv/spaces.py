@@ -17,6 +17,7 @@ from gymnasium.spaces import Box
 
 from mmenv.market import Market
 from mmenv.objectives import Objective
+from mmenv.quotes import QuoteTable, quote_table
 
 
 def trading_rate(market: Market) -> float:
@@ -78,7 +79,8 @@ class Codec:
     Natural scales are those of parameters averaged over the regimes by the time spent in each.
 
     Action (float32): two numbers in [-1, 1], mapped affinely to the box of depths, and to the nearest tick in a
-    market that has ticks; bid first.
+    market that has ticks; bid first. Where there is a hedge venue, a third number a trades the integer nearest to
+    a Q at the mid before quoting.
     """
 
     market: Market
@@ -112,8 +114,13 @@ class Codec:
 
     @cached_property
     def action_space(self) -> Box:
-        """The box of actions, [-1, 1]^2."""
-        return Box(-1.0, 1.0, (2,), dtype=np.float32)
+        """The box of actions, [-1, 1]^2, or [-1, 1]^3 with a hedge venue."""
+        return Box(-1.0, 1.0, (self.components,), dtype=np.float32)
+
+    @cached_property
+    def components(self) -> int:
+        """How many numbers an action has: bid, ask, and the hedge where there is a venue."""
+        return 3 if self.market.hedges else 2
 
     @cached_property
     def centre(self) -> float:
@@ -150,6 +157,17 @@ class Codec:
         depths *= self.half_width
         depths += self.centre
         return depths if self.market.tick is None else self.market.allowed(depths)
+
+    def hedges(self, actions: np.ndarray) -> np.ndarray:
+        """Third components of actions to units traded before quoting, same shape, int64."""
+        actions = np.clip(np.asarray(actions, dtype=np.float64), -1.0, 1.0)
+        return np.rint(actions * self.market.max_inventory).astype(np.int64)
+
+    def table(self, actions: np.ndarray) -> QuoteTable:
+        """The table of quotes of an action in every state, shape (steps, regimes, 2Q+1, components)."""
+        depths = self.depths(actions[..., :2])
+        hedge = self.hedges(actions[..., 2]) if self.components == 3 else None
+        return quote_table(depths[..., 0], depths[..., 1], hedge)
 
     def actions(self, depths: np.ndarray) -> np.ndarray:
         """Depths [price] to actions, same shape, float64; depths beyond the box are clipped to it."""

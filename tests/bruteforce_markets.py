@@ -36,7 +36,12 @@ def chain(market: Any) -> np.ndarray:
 
 def curve(market: Any, side: str, z: int, depth: np.ndarray) -> np.ndarray:
     """f(depth): how the intensity falls with depth."""
-    return np.exp(-parameter(market, f"{side}_depth_decay", z) * depth)
+    form = market.fill_curve
+    if form == "exponential":
+        return np.exp(-parameter(market, f"{side}_depth_decay", z) * depth)
+    if form.name == "power":
+        return (1 + np.maximum(depth, 0) / form.scale) ** -form.exponent
+    return np.exp(np.interp(depth, form.depths, np.log(form.factors)))
 
 
 def tail(market: Any, side: str, z: int, depth: np.ndarray) -> np.ndarray:
@@ -58,8 +63,14 @@ def side_chances(market: Any, side: str, z: int, depth: np.ndarray, quoted: bool
 def kinks(market: Any, side: str, z: int) -> np.ndarray:
     """Depths in the box where P(reach > depth) or who is informed has a kink: the mid, and the cap at one."""
     orders = parameter(market, f"{side}_arrival_rate", z) * market.horizon / market.steps
-    cap = np.log(orders) / parameter(market, f"{side}_depth_decay", z)
-    return np.clip([0.0, cap], market.min_depth, market.max_depth)
+    form, knots = market.fill_curve, [0.0]
+    if form == "exponential":
+        knots.append(np.log(orders) / parameter(market, f"{side}_depth_decay", z))
+    elif form.name == "power":
+        knots.append(form.scale * (max(orders, 1.0) ** (1 / form.exponent) - 1))
+    else:
+        knots += [*form.depths, np.interp(np.log(orders), -np.log(form.factors), form.depths)]
+    return np.clip(knots, market.min_depth, market.max_depth)
 
 
 def worth(
@@ -126,22 +137,41 @@ def maximise(market: Any, objective: Any) -> np.ndarray:
     values = [np.tile(terminal, (regimes, 1))]
     for _ in range(market.steps):
         after = values[-1]
-        values.append(
-            np.array([[best(market, objective, after, z, q) for q in range(-limit, limit + 1)] for z in range(regimes)])
-        )
+        quoting = [[best(market, objective, after, z, q) for q in range(-limit, limit + 1)] for z in range(regimes)]
+        values.append(np.array([best_after_trading(market, row) for row in quoting]))
     return np.array(values[::-1])
 
 
-def value_of_quotes(market: Any, objective: Any, bid: np.ndarray, ask: np.ndarray) -> np.ndarray:
-    """Values of all states under given depths (steps, regimes, 2Q+1)."""
+def trading_cost(market: Any, units: int) -> float:
+    """What trading at the mid before quoting costs."""
+    return market.hedge_cost * abs(units) + (market.hedge_fixed_cost if units else 0.0) if units else 0.0
+
+
+def best_after_trading(market: Any, quoting: list[float]) -> list[float]:
+    """The best value at each inventory, if any other can be traded to before quoting."""
+    if market.hedge_cost is None:
+        return quoting
+    size, limit = len(quoting), market.max_inventory
+    return [
+        max(quoting[j] - trading_cost(market, j - i) for j in range(size) if abs(j - i) <= limit) for i in range(size)
+    ]
+
+
+def value_of_quotes(
+    market: Any, objective: Any, bid: np.ndarray, ask: np.ndarray, hedge: np.ndarray | None = None
+) -> np.ndarray:
+    """Values of all states under given depths and trades before them (steps, regimes, 2Q+1)."""
+    hedge = np.zeros(bid.shape, dtype=int) if hedge is None else hedge
     limit, regimes = market.max_inventory, len(chain(market))
     terminal = -np.array([float(objective.terminal_penalty(q)) for q in range(-limit, limit + 1)])
     values = [np.tile(terminal, (regimes, 1))]
     for n in reversed(range(market.steps)):
         rows = [
             [
-                worth(market, objective, values[-1], z, q, bid[n, z, q + limit], ask[n, z, q + limit])
+                worth(market, objective, values[-1], z, held, bid[n, z, q + limit], ask[n, z, q + limit])
+                - trading_cost(market, held - q)
                 for q in range(-limit, limit + 1)
+                for held in [min(max(q + int(hedge[n, z, q + limit]), -limit), limit)]
             ]
             for z in range(regimes)
         ]

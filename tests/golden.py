@@ -68,10 +68,11 @@ def raw_chunks(market: Market, *_: Any) -> Iterator[tuple[np.ndarray, ...]]:
     yield (*parts, regimes) if market.regimes > 1 else tuple(parts)
 
 
-def action(step: int) -> np.ndarray:
-    """Actions that wander over the middle of the box, and now and then leave it."""
+def action(step: int, components: int) -> np.ndarray:
+    """Actions that wander over the middle of the box, and now and then leave it; hedges are small and rare."""
     bid, ask = (((step * stride) % 17) / 17 - 0.6 for stride in (5, 7))
-    return np.array([bid, -1.5 if step % 31 == 30 else ask], dtype=np.float32)
+    hedge = ((step * 3) % 13 - 6) / 20 if step % 11 == 10 else 0.0
+    return np.array([bid, -1.5 if step % 31 == 30 else ask, hedge][:components], dtype=np.float32)
 
 
 def play(env_id: str, tape: str) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def play(env_id: str, tape: str) -> dict[str, Any]:
         shown: dict[str, list[Any]] = {name: [] for name in ("inventory", "mid", "cash", "reward", "observation")}
         step, total, done = 0, 0.0, False
         while not done:
-            observation, reward, done, truncated, info = env.step(action(step))
+            observation, reward, done, truncated, info = env.step(action(step, env.action_space.shape[0]))
             assert not truncated
             step, total = step + 1, total + reward
             shown["inventory"].append(int(info["inventory"]))

@@ -99,7 +99,9 @@ def test_quote_tables_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"bid_depth must have shape"):
         QuoteTable(good[0], good[0])
     with pytest.raises(ValueError, match="hedge must be None"):
-        QuoteTable(good, good, hedge=good)
+        QuoteTable(good, good, hedge=good).check(market)
+    with pytest.raises(ValueError, match="hedge must be integers"):
+        QuoteTable(good, good, hedge=good + 0.5)
     with pytest.raises(ValueError, match=r"quotes must have shape .* \(4, 1, 5\), got \(3, 1, 5\)"):
         QuoteTable(good, good).check(Market(steps=4, max_inventory=2))
     with pytest.raises(TypeError, match="a policy must be a QuoteTable or have a tabulate"):

@@ -45,7 +45,9 @@ def z_of_mean(sample: np.ndarray, expected: float) -> float:
 
 def random_table(market: Market, seed: int) -> mmenv.QuoteTable:
     rng = np.random.default_rng(seed)
-    return quote_table(*market.allowed(rng.uniform(market.min_depth, market.max_depth, (2, *market.grid_shape))))
+    depths = market.allowed(rng.uniform(market.min_depth, market.max_depth, (2, *market.grid_shape)))
+    hedge = rng.integers(-2, 3, market.grid_shape) if market.hedges else None
+    return quote_table(*depths, hedge)
 
 
 def some(values: Any) -> list[float]:
@@ -143,6 +145,63 @@ def test_optimum_and_evaluation_agree_with_brute_force(seed: int) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11 * price)
 
 
+CURVES = [
+    {"name": "power", "scale": 0.8, "exponent": 2.5},
+    {"name": "power", "scale": 0.3, "exponent": 0.8},
+    {"name": "table", "depths": [-0.5, 0.0, 0.4, 0.7, 1.6], "factors": [1.4, 1.0, 0.9, 0.2, 0.05]},
+    {"name": "table", "depths": [0.0, 0.5, 1.0, 1.3], "factors": [1.0, 1.0, 0.3, 0.3]},
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("curve", CURVES, ids=["steep", "fat", "bumpy", "flat"])
+def test_other_fill_curves_agree_with_brute_force(curve: dict, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    market = Market(
+        steps=3,
+        horizon=0.1,
+        max_inventory=2,
+        arrival_rate=float(rng.choice([12.0, 45.0])),
+        fill_law=("linear", "poisson")[seed % 2],
+        fill_curve=curve,
+        min_depth=-0.7,
+        max_depth=2.0,
+        volatility=1.0,
+        tick=0.15 if seed in (4, 5) else None,
+        informed_share=0.5 if seed in (2, 3, 6) else 0.0,
+        informed_jump=0.4,
+    )
+    objective = OBJECTIVES[seed % 4](0.7)
+    value, expected = solve(market, objective).value, bruteforce_markets.maximise(market, objective)
+    assert np.max(np.abs(value - expected)) <= 1e-6
+    assert np.max(expected - value) <= 1e-8, "the brute force found better quotes"
+
+
+@pytest.mark.parametrize("kind", ["linear", "poisson"])
+@pytest.mark.parametrize("curve", CURVES, ids=["steep", "fat", "bumpy", "flat"])
+def test_the_reach_of_other_curves_has_the_law_as_its_tail(curve: dict, kind: str) -> None:
+    market = Market(steps=100, horizon=1.0, arrival_rate=140.0, fill_law=kind, fill_curve=curve)
+    tape = Tape.draw(market, 2_000, seed=1)
+    for depth in (-0.6, -0.2, 0.0, 0.2, 0.5, 0.69, 0.9, 1.4, 3.0):
+        expected = float(bruteforce_markets.tail(market, "bid", 0, np.array(depth)))
+        assert market.law.probability(depth) == pytest.approx(expected, rel=1e-12)
+        assert z_of_mean(1.0 * (tape.bid_reach > depth).ravel(), expected) <= Z_BOUND
+
+
+def test_a_table_of_the_exponential_is_the_exponential() -> None:
+    """Log-linear interpolation of two points of exp(-k depth) is the curve itself, inside them."""
+    plain = Market(steps=20, max_inventory=4)
+    table = {"name": "table", "depths": [-3.0, 0.0, 5.0], "factors": np.exp([4.5, 0.0, -7.5]).tolist()}
+    for law in ("linear", "poisson"):
+        for objective in (ExponentialPenalty(), ExponentialUtility(0.3)):
+            market = replace(plain, fill_law=law)
+            one, two = solve(market, objective), solve(replace(market, fill_curve=table), objective)
+            np.testing.assert_allclose(two.value, one.value, rtol=1e-12, atol=1e-10)
+    tapes = [Tape.draw(market, 70, seed=1) for market in (plain, replace(plain, fill_curve=table))]
+    inside = np.abs(tapes[0].bid_reach) < 2.9
+    np.testing.assert_allclose(tapes[1].bid_reach[inside], tapes[0].bid_reach[inside], atol=1e-12)
+
+
 def test_a_single_tick_leaves_nothing_to_choose() -> None:
     market = replace(RICH, tick=0.6, min_depth=0.5, max_depth=1.0)
     quotes = solve(market, ExponentialPenalty()).quotes
@@ -199,17 +258,66 @@ def test_drift_is_what_a_holder_earns(objective: Objective) -> None:
     assert value[0, 4] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_hedging_agrees_with_brute_force(seed: int) -> None:
+    market = random_market(np.random.default_rng(100 + seed))
+    price = 1 / float(np.max(market.by_regime("bid_depth_decay")))
+    market = replace(market, hedge_cost=(0.1, 0.3)[seed % 2] * price, hedge_fixed_cost=(0.0, 0.2)[seed // 4] * price)
+    objective = OBJECTIVES[seed % 4](price)
+    solution = solve(market, objective)
+    assert solution.quotes.hedge is not None
+    assert solution.quotes.hedge.any(), "nothing is traded: the test would say nothing"
+    expected = bruteforce_markets.maximise(market, objective)
+    assert np.max(np.abs(solution.value - expected)) <= 1e-6 * price
+    evaluated = evaluate_exactly(market, objective, solution.quotes).value
+    np.testing.assert_allclose(evaluated, solution.value, rtol=1e-11, atol=1e-10 * price)
+    table = random_table(market, seed)
+    depths = [np.where(np.isfinite(side), side, 0.0) for side in (table.bid_depth, table.ask_depth)]
+    expected = bruteforce_markets.value_of_quotes(market, objective, *depths, table.hedge)
+    np.testing.assert_allclose(
+        evaluate_exactly(market, objective, table).value, expected, rtol=1e-11, atol=1e-11 * price
+    )
+
+
+def test_trades_leave_a_band_of_inventories_alone() -> None:
+    """Free trades hold the best inventory; the dearer they are, the wider the band left alone; some never pay."""
+    market, objective = Market(steps=40, horizon=0.2, max_inventory=8), ExponentialPenalty(weight=4.0)
+    widths = []
+    for cost in (0.0, 0.05, 0.2, 50.0):
+        hedge = solve(replace(market, hedge_cost=cost), objective).quotes.hedge[20, 0]  # type: ignore[index]
+        still = np.flatnonzero(hedge == 0)
+        assert (np.diff(still) == 1).all()
+        assert (hedge[: still[0]] > 0).all()
+        assert (hedge[still[-1] + 1 :] < 0).all()
+        widths.append(len(still))
+    assert widths[0] == 1
+    assert widths[1] < widths[2]
+    assert widths[3] == 17
+    without = solve(market, objective)
+    np.testing.assert_allclose(
+        solve(replace(market, hedge_cost=50.0), objective).value, without.value, rtol=1e-12, atol=1e-12
+    )
+    # A fixed cost makes trades rarer and larger: from the edge of the band they lead inside it, not to its edge.
+    lumpy = solve(replace(market, hedge_cost=0.05, hedge_fixed_cost=0.3), objective).quotes.hedge[20, 0]  # type: ignore[index]
+    assert np.count_nonzero(lumpy == 0) > widths[1]
+    assert np.min(np.abs(lumpy[lumpy != 0])) > 1
+
+
+HEDGED = replace(RICH, hedge_cost=0.15, hedge_fixed_cost=0.05)
+
+
+@pytest.mark.parametrize("market", [RICH, HEDGED], ids=["quotes", "hedges"])
 @pytest.mark.parametrize("table", ["optimal", "random"])
-def test_simulation_agrees_with_exact_evaluation(table: str) -> None:
+def test_simulation_agrees_with_exact_evaluation(table: str, market: Market) -> None:
     objective = ExponentialPenalty()
-    quotes = solve(RICH, objective).quotes if table == "optimal" else random_table(RICH, 3)
-    found = evaluate_exactly(RICH, objective, quotes)
-    tape = Tape.draw(RICH, 100_000, seed=11)
-    paths = simulate(RICH, quotes, tape)
+    quotes = solve(market, objective).quotes if table == "optimal" else random_table(market, 3)
+    found = evaluate_exactly(market, objective, quotes)
+    tape = Tape.draw(market, 100_000, seed=11)
+    paths = simulate(market, quotes, tape)
     final = paths.inventory[-1].astype(float)
-    charged = objective.running_penalty(paths.inventory[1:]).sum(axis=0) * RICH.dt
+    charged = objective.running_penalty(paths.inventory[1:]).sum(axis=0) * market.dt
     utility = np.exp(-0.2 * paths.profit)
-    certain = evaluate_exactly(RICH, ExponentialUtility(0.2), quotes).objective
+    certain = evaluate_exactly(market, ExponentialUtility(0.2), quotes).objective
     samples = {
         "objective": (paths.profit - charged, found.objective),
         "utility": (utility, np.exp(-0.2 * certain)),
@@ -278,13 +386,12 @@ def test_an_environment_sees_the_same_whatever_the_number_of_paths() -> None:
             np.testing.assert_array_equal(getattr(narrow, part), getattr(wide, part)[:, :paths])
 
 
-@pytest.mark.parametrize("tick", [None, 0.07])
-def test_one_tape_through_every_shell(tick: float | None) -> None:
-    market = replace(RICH, tick=tick)
+@pytest.mark.parametrize("market", [RICH, replace(RICH, tick=0.07), HEDGED], ids=["plain", "tick", "hedge"])
+def test_one_tape_through_every_shell(market: Market) -> None:
     rng, count, seed = np.random.default_rng(0), 70, 7
-    actions = rng.uniform(-1.2, 1.2, (*market.grid_shape, 2)).astype(np.float32)
-    depths = Problem(market).codec.depths(actions)
-    table = quote_table(depths[..., 0], depths[..., 1])
+    codec = Problem(market).codec
+    actions = rng.uniform(-1.2, 1.2, (*market.grid_shape, codec.components)).astype(np.float32)
+    table = codec.table(actions)
     table.check(market)
     tape = Tape.draw(market, count, seed)
     paths = simulate(market, table, tape)
@@ -304,30 +411,34 @@ def test_one_tape_through_every_shell(tick: float | None) -> None:
             expected = getattr(paths, name)[n + 1]
             np.testing.assert_array_equal(info[name], expected, err_msg=name)
             np.testing.assert_array_equal([one[name] for one in infos], expected, err_msg=name)
+        if market.hedges:
+            np.testing.assert_array_equal(info["hedge"], paths.hedge[n])
         np.testing.assert_array_equal(info["regime"], tape.regime[n + 1])
         np.testing.assert_array_equal(observation[:, 3:].argmax(axis=1), tape.regime[n + 1])
         np.testing.assert_array_equal(observation[:, 3:].sum(axis=1), 1)
         for index, env in singles.items():
             seen, *_, told = env.step(act[index])
             np.testing.assert_array_equal(seen, observation[index])
-            for name in ("inventory", "cash", "mid", "regime", "bid_depth", "ask_depth"):
-                assert told[name] == info[name][index]
+            for name in told:
+                assert told[name] == info[name][index], name
 
 
+@pytest.mark.parametrize("start", [RICH, HEDGED], ids=["quotes", "hedges"])
 @pytest.mark.parametrize("regime", [0, 1, 2])
-def test_expected_reward_is_the_mean_of_the_realised_one(regime: int) -> None:
+def test_expected_reward_is_the_mean_of_the_realised_one(regime: int, start: Market) -> None:
     """Mean over 200,000 tapes of the realised reward of a step, within its standard error of the expected one."""
-    market = replace(RICH, steps=1, horizon=0.01, initial_regime=regime)
+    market = replace(start, steps=1, horizon=0.01, initial_regime=regime)
     objective, count = ExponentialPenalty(terminal_weight=0.2), 200_000
-    rewards = {}
-    actions = np.tile(np.array([-0.9, 0.1], dtype=np.float32), (count, 1))  # one quote before the mid, one beyond
+    rewards, codec = {}, Problem(market).codec
+    # One quote before the mid, one beyond; and a trade of two units.
+    actions = np.tile(np.array([-0.9, 0.1, 0.5][: codec.components], dtype=np.float32), (count, 1))
     for form in ("realised", "expected"):
         env = MarketMakingVectorEnv(count, market=market, objective=objective, reward=form)
         env.reset(seed=1)
         rewards[form] = env.step(actions)[1]
     assert np.ptp(rewards["expected"]) < 1e-12
     assert z_of_mean(rewards["realised"], rewards["expected"][0]) <= Z_BOUND
-    table = quote_table(*(np.full(market.grid_shape, depth) for depth in Problem(market).codec.depths(actions[0])))
+    table = codec.table(np.broadcast_to(actions[0], (*market.grid_shape, codec.components)))
     assert evaluate_exactly(market, objective, table).objective == pytest.approx(rewards["expected"][0], abs=1e-12)
 
 
@@ -487,6 +598,15 @@ def test_visits_follow_the_chain() -> None:
         ({"tick": 5.0, "min_depth": 1.0}, ["tick", "multiple", "5.0"]),
         ({"bid_arrival_rate": "many"}, ["bid_arrival_rate", "many"]),
         ({"drift": [1.0]}, ["drift", "two or more", "[1.0]"]),
+        ({"hedge_cost": -0.1}, ["hedge_cost", "-0.1", ">= 0"]),
+        ({"hedge_fixed_cost": 0.1}, ["hedge_fixed_cost", "hedge_cost is None", "0.1"]),
+        ({"fill_curve": "power"}, ["fill_curve", "mapping", "'power'"]),
+        ({"fill_curve": {"name": "powr"}}, ["fill_curve name", "did you mean 'power'"]),
+        ({"fill_curve": {"name": "power", "scale": 1}}, ["fill_curve 'power'", "scale, exponent"]),
+        ({"fill_curve": {"name": "power", "scale": -1, "exponent": 2}}, ["fill_curve scale", "-1", "> 0"]),
+        ({"fill_curve": {"name": "table", "depths": [0, 1], "factors": [1, 2]}}, ["factors must not rise"]),
+        ({"fill_curve": {"name": "table", "depths": [1, 0], "factors": [1, 1]}}, ["depths must rise"]),
+        ({"fill_curve": {"name": "table", "depths": [1, 2], "factors": [0.5, 0.1]}}, ["1 at depth 0", "0.5"]),
     ],
 )
 def test_bad_input_gets_one_clear_sentence(arguments: dict, words: list[str]) -> None:
@@ -516,6 +636,9 @@ def test_a_tape_without_regimes_is_refused_where_there_are_some() -> None:
 
 
 def test_a_market_survives_json() -> None:
+    for curve in CURVES:
+        market = replace(RICH, fill_curve=curve)
+        assert Market.from_dict(json.loads(json.dumps(market.to_dict()))) == market
     assert Market.from_dict(json.loads(json.dumps(RICH.to_dict()))) == RICH
     assert hash(Market.from_dict(RICH.to_dict())) == hash(RICH)
     assert Problem.from_dict(json.loads(json.dumps(Problem(RICH).to_dict()))) == Problem(RICH)

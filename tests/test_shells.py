@@ -28,6 +28,8 @@ CASES = [
     ("mmenv/DeepMarket-v0", "realised"),
     ("mmenv/DeepMarket-v0", "expected"),
     ("mmenv/Signal-v0", "expected"),
+    ("mmenv/Hedged-v0", "realised"),
+    ("mmenv/Hedged-v0", "expected"),
 ]
 SMALL = Market(steps=40, max_inventory=3)
 
@@ -80,7 +82,7 @@ def test_rewards_agree_across_shells_and_add_up(name, reward):
     rng = np.random.default_rng(0)
     total, terminated = 0.0, False
     while not terminated:
-        actions = rng.uniform(-1, 1, (6, 2)).astype(np.float32)
+        actions = rng.uniform(-1, 1, (6, *env.action_space.shape)).astype(np.float32)
         observation, paid, terminated, truncated, info = env.step(actions[5])
         observations, rewards, *_ = vector.step(actions)
         seen, rewards_32, _, _ = vec_env.step(actions)
@@ -147,10 +149,11 @@ def test_spec_survives_json_and_environment_survives_pickling(name, reward):
     assert again.unwrapped.problem == env.unwrapped.problem
     assert spec.max_episode_steps is None
     env.reset(seed=4)
-    env.step(np.zeros(2, dtype=np.float32))
+    action = np.zeros(env.action_space.shape, dtype=np.float32)
+    env.step(action)
     twin = pickle.loads(pickle.dumps(env))
     for _ in range(5):
-        left, right = (shell.step(np.zeros(2, dtype=np.float32)) for shell in (env, twin))
+        left, right = (shell.step(action) for shell in (env, twin))
         np.testing.assert_array_equal(left[0], right[0])
         assert left[1:] == right[1:]
 

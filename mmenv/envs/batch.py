@@ -64,7 +64,7 @@ class Batch:
         """Quote and play one step.
 
         Args:
-            actions: shape (num_envs, 2), bid first; values beyond [-1, 1] are clipped.
+            actions: shape (num_envs, 2), bid first, or (num_envs, 3) with the hedge last; clipped to [-1, 1].
 
         Raises:
             ValueError: wrong shape, or a value that is not a finite number.
@@ -72,13 +72,15 @@ class Batch:
         """
         problem = self.problem
         actions = np.asarray(actions)
-        numbers = actions.dtype.kind in "fiub"
-        if not numbers or actions.shape != (self.num_envs, 2) or not math.isfinite(actions.sum()):
-            raise ValueError(f"actions must be finite numbers of shape {(self.num_envs, 2)}, got {actions!r}")
+        numbers, shape = actions.dtype.kind in "fiub", (self.num_envs, problem.codec.components)
+        if not numbers or actions.shape != shape or not math.isfinite(actions.sum()):
+            raise ValueError(f"actions must be finite numbers of shape {shape}, got {actions!r}")
         flow = next(self._flows, None)
         if flow is None:
             raise RuntimeError("the sessions are over or were never started: call reset() before step()")
-        quotes = Quotes(*problem.codec.depths(actions.T))
+        quotes = Quotes(*problem.codec.depths(actions.T[:2]))
+        if problem.market.hedges:
+            quotes = quotes._replace(hedge=problem.codec.hedges(actions[:, 2]))
         before = self.state
         self.state, fills = step(problem.market, before, quotes, flow)
         parts = problem.rewards.parts(self.state, fills, flow.mid_move)
@@ -124,7 +126,7 @@ def fresh_seed() -> int:
 def step_info(problem: Problem, state: State, quotes: Quotes, fills: Fills, parts: RewardParts) -> dict[str, Any]:
     """The `info` of a step: state, quotes, fills and the reward's parts; arrays (num_envs,), the time a scalar."""
     spread_earned, inventory_profit, penalty = parts
-    return {
+    info = {
         **state_info(problem, state),
         "bid_depth": quotes.bid_depth,
         "ask_depth": quotes.ask_depth,
@@ -134,6 +136,9 @@ def step_info(problem: Problem, state: State, quotes: Quotes, fills: Fills, part
         "inventory_profit": inventory_profit,
         "penalty": penalty,
     }
+    if problem.market.hedges:
+        info["hedge"], info["hedge_cost"] = fills.hedged, problem.market.trade_cost(fills.hedged)
+    return info
 
 
 def state_info(problem: Problem, state: State) -> dict[str, Any]:

@@ -169,3 +169,31 @@ def signal() -> dict[str, Any]:
         "min_depth": -2.0,
         "max_depth": 4.0,
     }
+
+
+def hedged() -> dict[str, Any]:
+    """`mmenv/Hedged-v0`: a maker with few clients and dear inventory, next to a venue where it can be traded away.
+
+    ## Description
+    Clients come less than a third as often as in Avellaneda & Stoikov's market, so that inventory is slow to net
+    out, and it is dear to hold. Before quoting, the maker may trade any whole number of units at the mid, at 0.05 a
+    unit and 0.2 a trade, a third of what a client pays over the mid. The optimum lets inventory wander in a band
+    and trades it back to zero when it leaves.
+
+    ## Action space
+    `Box(-1, 1, (3,), float32)`: bid depth, ask depth, and the hedge, the integer nearest to a times max_inventory.
+
+    ## Parameters
+    As `mmenv/AvellanedaStoikov-v0`, with arrival_rate 40, hedge_cost 0.05, hedge_fixed_cost 0.2, max_inventory 10,
+    objective exponential penalty with weight 6, rate 0.5.
+
+    ## Versions
+    * v0: first version.
+    """
+    return {
+        "arrival_rate": 40.0,
+        "hedge_cost": 0.05,
+        "hedge_fixed_cost": 0.2,
+        "max_inventory": 10,
+        "objective": {"name": "exponential_penalty", "weight": 6.0, "rate": 0.5},
+    }

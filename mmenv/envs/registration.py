@@ -15,6 +15,7 @@ IDS: dict[str, dict[str, Any]] = {
     "mmenv/ThinMarket-v0": markets.thin_market(),
     "mmenv/DeepMarket-v0": markets.deep_market(),
     "mmenv/Signal-v0": markets.signal(),
+    "mmenv/Hedged-v0": markets.hedged(),
 }
 
 

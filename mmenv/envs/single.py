@@ -32,7 +32,9 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     ## Action space
     `Box(-1, 1, (2,), float32)`: bid and ask depth, mapped affinely onto [min_depth, max_depth]; values beyond
-    the box are clipped to it. At the inventory limit the side that would exceed it is not quoted.
+    the box are clipped to it. At the inventory limit the side that would exceed it is not quoted. Where the market
+    has a hedge venue, `Box(-1, 1, (3,), float32)`: the third number a trades the integer nearest to a Q at the mid,
+    at a cost, before the quotes; what would lead beyond the limit is not traded.
 
     ## Observation space
     `Box((3,), float32)`, a function of step, inventory and regime only; with several regimes `Box((3 + regimes,))`:
@@ -55,7 +57,8 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ## Info
     `time`, `mid`, `inventory`, `cash`, `wealth` after the step, and `regime` where there are several;
     `bid_depth`, `ask_depth` as asked for; `bid_fill`, `ask_fill`; the reward's parts
-    `spread_earned`, `inventory_profit`, `penalty`.
+    `spread_earned` (less fees and hedging costs), `inventory_profit`, `penalty`; with a hedge venue `hedge`, the
+    units traded, and `hedge_cost`.
 
     ## Arguments
     Any field of `mmenv.Market` by name (or `market`), `objective`, `reward`, `render_mode`, and `index`: which
@@ -92,6 +95,7 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.action_space = self.problem.codec.action_space
         self._observations = self.problem.codec.observations
         self._centre, self._half_width = self.problem.codec.centre, self.problem.codec.half_width
+        self._hedges = int(self.problem.market.hedges)
         self._tick, (self._low, self._high) = self.problem.market.tick, self.problem.market.depth_range
         self._seed: int | None = None
         self._episode = 0
@@ -130,7 +134,7 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """Quote and play one step.
 
         Args:
-            action: two finite numbers, bid first.
+            action: two finite numbers, bid first; with a hedge venue a third, the hedge.
 
         Raises:
             ValueError: wrong shape, or a value that is not finite.
@@ -172,17 +176,20 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def _quotes(self, action: np.ndarray) -> Quotes:
         try:
-            bid, ask = action.tolist() if isinstance(action, np.ndarray) else map(float, action)
-            if not math.isfinite(bid + ask):
+            bid, ask, *hedge = action.tolist() if isinstance(action, np.ndarray) else map(float, action)
+            if not math.isfinite(bid + ask + sum(hedge)) or len(hedge) != self._hedges:
                 raise ValueError
         except (TypeError, ValueError):
-            raise ValueError(f"action must be two finite numbers (bid, ask), got {action!r}") from None
+            wanted = "three finite numbers (bid, ask, hedge)" if self._hedges else "two finite numbers (bid, ask)"
+            raise ValueError(f"action must be {wanted}, got {action!r}") from None
         centre, half_width = self._centre, self._half_width
-        quotes = Quotes(
-            centre + half_width * (-1.0 if bid < -1.0 else 1.0 if bid > 1.0 else bid),
-            centre + half_width * (-1.0 if ask < -1.0 else 1.0 if ask > 1.0 else ask),
-        )
-        return quotes if self._tick is None else Quotes(*map(self._on_tick, quotes))
+        bid = centre + half_width * (-1.0 if bid < -1.0 else 1.0 if bid > 1.0 else bid)
+        ask = centre + half_width * (-1.0 if ask < -1.0 else 1.0 if ask > 1.0 else ask)
+        if self._tick is not None:
+            bid, ask = self._on_tick(bid), self._on_tick(ask)
+        if not hedge:
+            return Quotes(bid, ask)
+        return Quotes(bid, ask, round(max(-1.0, min(1.0, hedge[0])) * self.problem.market.max_inventory))
 
     def _on_tick(self, depth: float) -> float:
         """`Market.allowed` for one number, to the same bits."""
