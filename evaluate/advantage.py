@@ -15,11 +15,7 @@ import numpy as np
 from mmenv.backup import Side
 from mmenv.market import Market
 from mmenv.quotes import QuoteTable
-<<<<<<< Updated upstream
-from mmenv.solver import Solution, action_values, fill_probabilities, state_visits
-=======
-from mmenv.solver import Solution, action_values
->>>>>>> Stashed changes
+from mmenv.solver import Solution, action_values, state_visits
 
 
 @dataclass(frozen=True)

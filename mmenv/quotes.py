@@ -67,12 +67,8 @@ class QuoteTable:
             on_ticks: whether depths must be multiples of the market's tick.
 
         Raises:
-<<<<<<< Updated upstream
-            ValueError: the shape is not the market's, a quoted depth is not finite or not on the ticks, or there are
-                hedges and no venue.
-=======
-            ValueError: the shape is not the market's, or a quoted depth is not finite or not a multiple of the tick.
->>>>>>> Stashed changes
+            ValueError: the shape is not the market's, a quoted depth is not finite or not a multiple of the tick, or
+                there are hedges and no venue.
         """
         if self.bid_depth.shape != market.grid_shape:
             raise ValueError(
@@ -88,12 +84,8 @@ class QuoteTable:
                     f"{name} must be finite wherever the side is quoted, got {depth[n, z, i]} "
                     f"at step {n}, regime {z}, inventory {i - market.max_inventory}"
                 )
-<<<<<<< Updated upstream
             quoted = depth[is_quoted]
-            if market.tick is not None:
-=======
             if market.tick is not None and on_ticks:
->>>>>>> Stashed changes
                 off = np.abs(quoted / market.tick - np.round(quoted / market.tick))
                 if off.max() > ON_GRID:
                     raise ValueError(
