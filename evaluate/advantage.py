@@ -51,18 +51,15 @@ def advantage_map(solution: Solution, quotes: QuoteTable) -> AdvantageMap:
         quotes: the policy's quotes, within the market's box.
 
     Raises:
-        ValueError: the table does not fit the market, or the objective is risk-averse and the market not a plain one.
+        ValueError: the table does not fit the market, or the objective is risk-averse and the market has a hedge venue.
     """
     market, gamma = solution.market, solution.objective.risk_aversion
     advantage = solution.value[:-1] - action_values(solution, quotes)
     if gamma == 0:
         visits = state_visits(market, quotes)[:-1]
         return AdvantageMap(visits, advantage, visits * advantage)
-    if market.regimes > 1 or market.informed or market.hedges or market.fill_fee or market.move_mean.any():
-        raise ValueError(
-            "the advantage map of a risk-averse objective is known for markets of one regime without drift, "
-            "informed takers, fees and hedges only"
-        )
+    if market.hedges:
+        raise ValueError("the advantage map of a risk-averse objective is known for markets without a hedge venue only")
     log_visits = log_weighted_visits(solution, quotes)
     largest = float(log_visits.max())
     visits = np.exp(log_visits - largest)
