@@ -26,6 +26,7 @@ from mmenv.market import Market
 
 # Beyond this, the moments of profit (squares of the penalty's size) no longer fit a float.
 LARGEST_PENALTY = 1e100
+CHECKED_INVENTORIES = 2001  # of a market that allows more, these many are tried, both ends among them
 
 
 class Objective(ABC):
@@ -63,7 +64,8 @@ class Objective(ABC):
         """
         if type(self).__hash__ is None:
             raise TypeError(f"the objective {self.name} must be hashable: declare it with @dataclass(frozen=True)")
-        q, volatility = market.inventories, market.by_regime("volatility").max()
+        largest, volatility = market.max_inventory, market.by_regime("volatility").max()
+        q = np.unique(np.rint(np.linspace(-largest, largest, min(2 * largest + 1, CHECKED_INVENTORIES)))).astype(int)
         with np.errstate(over="ignore", invalid="ignore"):
             penalties = {
                 "running penalty": np.asarray(self.running_penalty(q), dtype=float) * market.horizon,
