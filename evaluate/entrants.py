@@ -33,11 +33,11 @@ def fixed_spread(problem: Problem) -> list[Entrant]:
 
     In a market of several regimes, their margins averaged by the time spent in each.
     """
-    market = problem.market
-    bid, ask = (
-        float(np.broadcast_to(law.natural_margin(problem.objective.risk_aversion), (market.regimes, 1))[:, 0] @ market.occupation)
-        for law in (market.bid_law, market.ask_law)
+    market, gamma = problem.market, problem.objective.risk_aversion
+    margins = (
+        np.broadcast_to(law.natural_margin(gamma), (market.regimes, 1)) for law in (market.bid_law, market.ask_law)
     )
+    bid, ask = (float(margin[:, 0] @ market.occupation) for margin in margins)
     sides = f"{bid:.3f} a side" if bid == ask else f"{bid:.3f} and {ask:.3f}"
     return [Entrant(f"fixed spread, {sides}", "baseline", FixedSpread(bid, ask), "fixed")]
 

@@ -28,8 +28,9 @@ def pictures(results: Results) -> dict[str, Callable[[], Figure]]:
         visits = one.standing.exact.visits[:-1]
         quotes, optimal = one.standing.grade.quotes, ladder.solution.quotes
         lines, losses = _compared(ladder, one), results.losses(one.standing)
-        drawn[f"quotes_{one.slug}"] = partial(quote_plots.plot_quotes, market, quotes, optimal, visits, one.name)
-        drawn[f"slices_{one.slug}"] = partial(quote_plots.plot_slices, market, lines, optimal, visits)
+        for z, slug in results.regimes(one).items():
+            drawn[f"quotes_{slug}"] = partial(quote_plots.plot_quotes, market, quotes, optimal, visits, one.name, z)
+            drawn[f"slices_{slug}"] = partial(quote_plots.plot_slices, market, lines, optimal, visits, z)
         if losses.gap > 0:
             drawn[f"losses_{one.slug}"] = partial(quote_plots.plot_advantage, market, losses, one.name)
         session = results.session(one.standing)
