@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmenv.backup import Side
+from mmenv.market import Market
 from mmenv.quotes import QuoteTable
-from mmenv.solver import Solution, action_values, fill_probabilities, state_visits
+from mmenv.solver import Solution, action_values, state_visits
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,15 @@ def advantage_map(solution: Solution, quotes: QuoteTable) -> AdvantageMap:
         quotes: the policy's quotes, within the market's box.
 
     Raises:
-        ValueError: the table does not fit the market, or the objective is risk-averse and the market not a plain one.
+        ValueError: the table does not fit the market, or the objective is risk-averse and the market has a hedge venue.
     """
     market, gamma = solution.market, solution.objective.risk_aversion
     advantage = solution.value[:-1] - action_values(solution, quotes)
     if gamma == 0:
         visits = state_visits(market, quotes)[:-1]
         return AdvantageMap(visits, advantage, visits * advantage)
-    if market.regimes > 1 or market.informed or market.hedges or market.fill_fee or market.move_mean.any():
-        raise ValueError(
-            "the advantage map of a risk-averse objective is known for markets of one regime without drift, "
-            "informed takers, fees and hedges only"
-        )
+    if market.hedges:
+        raise ValueError("the advantage map of a risk-averse objective is known for markets without a hedge venue only")
     log_visits = log_weighted_visits(solution, quotes)
     largest = float(log_visits.max())
     visits = np.exp(log_visits - largest)
@@ -83,21 +82,39 @@ def log_weighted_visits(solution: Solution, quotes: QuoteTable) -> np.ndarray:
     """
     market, gamma = solution.market, solution.objective.risk_aversion
     q = market.inventories
-    risk = gamma * (market.volatility * q) ** 2 / 2
-    charge = (solution.objective.running_penalty(q) + risk) * market.dt
-    bid, ask = fill_probabilities(market, quotes)
+    risk = gamma * (market.by_regime("volatility") * q) ** 2 / 2
+    held = market.move_mean * q - (solution.objective.running_penalty(q) + risk) * market.dt
+    weights = _log_weights(market, gamma, quotes)
     with np.errstate(divide="ignore"):
-        # Logarithms of the weights of each outcome: its chance, and what it earns.
-        bid_earns = np.log(bid) - gamma * np.where(bid > 0, quotes.bid_depth, 0.0)
-        ask_earns = np.log(ask) - gamma * np.where(ask > 0, quotes.ask_depth, 0.0)
-        no_bid, no_ask = np.log1p(-bid), np.log1p(-ask)
-        log_visits = np.log(np.zeros(market.grid_shape))
-    log_visits[0, 0, market.max_inventory] = 0.0
+        log_chain, log_visits = np.log(market.transition), np.log(np.zeros(market.grid_shape))
+    log_visits[0, market.initial_regime, market.max_inventory] = 0.0
     for n in range(market.steps - 1):
         here = log_visits[n] + gamma * solution.value[n]
-        log_visits[n + 1] = here + np.logaddexp(no_bid[n] + no_ask[n], bid_earns[n] + ask_earns[n])
-        bought, sold = here + bid_earns[n] + no_ask[n], here + ask_earns[n] + no_bid[n]
-        log_visits[n + 1, :, 1:] = np.logaddexp(log_visits[n + 1, :, 1:], bought[:, :-1])
-        log_visits[n + 1, :, :-1] = np.logaddexp(log_visits[n + 1, :, :-1], sold[:, 1:])
-        log_visits[n + 1] -= gamma * (solution.value[n + 1] - charge)
+        bought, kept, sold = here + weights[1][n], here + weights[0][n], here + weights[-1][n]
+        kept[:, 1:] = np.logaddexp(kept[:, 1:], bought[:, :-1])
+        kept[:, :-1] = np.logaddexp(kept[:, :-1], sold[:, 1:])
+        kept -= gamma * held
+        after = np.logaddexp.reduce(kept[:, None] + log_chain[:, :, None], axis=0) if market.regimes > 1 else kept
+        log_visits[n + 1] = after - gamma * solution.value[n + 1]
     return log_visits
+
+
+def _log_weights(market: Market, gamma: float, quotes: QuoteTable) -> dict[int, np.ndarray]:
+    """ln sum P exp(-gamma earned) over what may happen in a step, by change of inventory (equation 41).
+
+    Returns:
+        For -1, 0 and 1 an array of shape (steps, regimes, 2Q+1).
+    """
+    bid_side, ask_side = Side.pair(market)
+    jump = market.by_regime("informed_jump")
+    weights = {change: np.full(market.grid_shape, -np.inf) for change in (-1, 0, 1)}
+    for bid in bid_side.outcomes(quotes.bid_depth):
+        for ask in ask_side.outcomes(quotes.ask_depth):
+            change = bid.fill - ask.fill
+            earned = (market.inventories + change) * jump * (ask.knows - bid.knows)
+            for outcome, depth in ((bid, quotes.bid_depth), (ask, quotes.ask_depth)):
+                if outcome.fill:
+                    earned = earned + np.where(outcome.log_chance > -np.inf, depth, 0.0) - market.fill_fee
+            weight = bid.log_chance + ask.log_chance - gamma * earned
+            weights[change] = np.logaddexp(weights[change], weight)
+    return weights

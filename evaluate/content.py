@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import math
 
-from evaluate import describe, text
+from evaluate import describe, recording_report, text
 from evaluate.document import Block, Bullets, Heading, Paragraph, Picture, Table
 from evaluate.ladder import Ladder
 from evaluate.results import Featured, Results
 from evaluate.streaming import profit_risk_aversion
+from mmenv.market import Market
 from mmenv.quotes import QuoteTable
 
 WEIGHTED = (
     " The maker is averse to risk, so a visit counts by the utility still at stake in it: losses after a bad start to "
     "the session weigh more."
+)
+REGIMES = (
+    "By regime, exact: the share of the session spent in it, the depths averaged over the states visited, beside the "
+    "best depths in the same states, and the share of the gap that is lost there."
+)
+BLIND = (
+    "Avellaneda–Stoikov, GLFT and the continuous-time optimum see the market of each regime as if it lasted for ever, "
+    "without drift, informed takers, fees and ticks."
 )
 TOO_FEW = " A dash: a few bad sessions outweigh all others, so that this many sessions allow no honest interval."
 
@@ -26,7 +35,7 @@ def title(results: Results) -> str:
 
 def compose(results: Results) -> list[Block]:
     """The report's content."""
-    parts = (_headline, _ladder, _quotes, _losses, _distribution_part, _session, _learning_part, _made)
+    parts = (_headline, _ladder, _recording, _quotes, _losses, _distribution_part, _session, _learning_part, _made)
     return [block for part in parts for block in part(results)]
 
 
@@ -77,11 +86,13 @@ def _ladder(results: Results) -> list[Block]:
         Heading("The ladder"),
         Bullets([
             "**Value** is what the maker maximises, for one session that starts flat.",
-            "**Skill** is 1 − gap / gap of the best straight line (half-spread and skew fitted to this market): "
+            "**Skill** is 1 − gap / gap of the best straight line (half-spread and skew fitted to this market"
+            + (", for each regime): " if ladder.problem.market.regimes > 1 else "): ") +
             "0 is the straight line, 1 the optimum, below 0 is worse than the line.",
             *([] if text.is_cara(ladder) else [equivalent]),
             "**Average spread** is ask depth plus bid depth while both sides are quoted. Values, profits, depths and "
             "spreads are in price units, inventories in units.",
+            *([BLIND] if describe.rich(ladder.problem.market) else []),
         ]),
         Table(text.exact_rows(ladder), "Exact: computed over all states, without sampling error.", agents),
         Paragraph(
@@ -97,32 +108,61 @@ def _ladder(results: Results) -> list[Block]:
         ),
         Table(
             text.split_rows(ladder),
-            "Where profit comes from (exact), by how many fills, and the largest fall of wealth on the way. The mid "
-            "has no drift and takers know nothing of its next move, so "
-            "holding inventory earns nothing on average: it only adds risk.",
+            "Where profit comes from (exact), by how many fills, and the largest fall of wealth on the way. "
+            + _holding(ladder.problem.market),
             agents,
         ),
     ]  # fmt: skip
 
 
+def _recording(results: Results) -> list[Block]:
+    return [] if results.replay is None else recording_report.blocks(results.replay)
+
+
+def _holding(market: Market) -> str:
+    """What holding inventory earns on average, in a sentence."""
+    drifts = bool(market.by_regime("drift").any())
+    if market.informed:
+        rest = ", and what the drift of the mid brings." if drifts else "."
+        return (
+            "Some takers know where the mid goes: after a fill it tends to move against the maker. Inventory profit is "
+            f"what that costs{rest}"
+        )
+    if drifts:
+        return "The mid drifts: inventory profit is what holding inventory in that direction earns."
+    return (
+        "The mid has no drift and takers know nothing of its next move, so holding inventory earns nothing on "
+        "average: it only adds risk."
+    )
+
+
 def _quotes(results: Results) -> list[Block]:
     blocks: list[Block] = [Heading("The quotes")]
     for one in results.featured:
-        blocks += [
-            *_subheading(results, one),
-            Picture(
-                f"quotes_{one.slug}",
-                "Depth of both quotes over time and inventory. The policy spends 99 % of its time inside the black "
-                "line. The difference is shown for states that come up in at least one session in 10,000.",
-            ),
-            Picture(
-                f"slices_{one.slug}",
-                "Quotes over inventory, early, midway and shortly before the end. Darker bands are inventories held "
-                "more often at that time. Above: both quotes relative to the mid. Below: how far each ask is from the "
-                "optimal ask, on a scale that fits the inventories held.",
-            ),
-        ]
+        blocks += _subheading(results, one)
+        market, visits = results.ladder.problem.market, one.standing.exact.visits[:-1]
+        if market.regimes > 1:
+            rows = describe.regime_rows(market, visits, results.losses(one.standing), *_tables(results.ladder, one))
+            blocks.append(Table(rows, REGIMES))
+        for z, slug in results.regimes(one).items():
+            blocks += _quote_pictures(slug, f"Regime {z}. " if market.regimes > 1 else "")
     return blocks
+
+
+def _quote_pictures(slug: str, where: str) -> list[Block]:
+    return [
+        Picture(
+            f"quotes_{slug}",
+            f"{where}Depth of both quotes over time and inventory. The policy spends 99 % of its time inside the black "
+            "line. The difference is shown for states that come up in at least one session in 10,000.",
+        ),
+        Picture(
+            f"slices_{slug}",
+            f"{where}Quotes over inventory, early, midway and shortly before the end. Darker bands are inventories "
+            "held more often at that time. Above: both quotes relative to the mid. Below: how far each ask is from the "
+            "optimal ask, on a scale that fits the inventories held.",
+        ),
+    ]
 
 
 def _subheading(results: Results, one: Featured) -> list[Block]:

@@ -15,6 +15,11 @@ from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable
 
 PACKAGES = ("mmenv", "numpy", "scipy", "gymnasium", "matplotlib", "torch", "stable-baselines3")
+# Parameters that every market has; the others are for what the formulas of the theory know nothing of.
+PLAIN = (
+    "initial_mid", "volatility", "horizon", "steps", "arrival_rate", "depth_decay", "max_inventory", "min_depth",
+    "max_depth", "fill_law",
+)  # fmt: skip
 
 
 def market_rows(market: Market) -> list[list[str]]:
@@ -30,10 +35,60 @@ def market_rows(market: Market) -> list[list[str]]:
         "min_depth": "smallest depth that may be quoted [price]",
         "max_depth": "largest depth that may be quoted [price]",
         "fill_law": "how depth turns into the chance of a fill within a step",
+        "drift": "drift of the mid [price per time]",
+        "bid_arrival_rate": "market orders that sell to the bid, where they are not as many",
+        "ask_arrival_rate": "market orders that buy from the ask, where they are not as many",
+        "bid_depth_decay": "how fast fills of the bid get rarer with depth [1 / price]",
+        "ask_depth_decay": "how fast fills of the ask get rarer with depth [1 / price]",
+        "informed_share": "share of the takers beyond the mid who know where it goes",
+        "informed_jump": "how far the mid moves with an informed taker [price]",
+        "transition_rates": "rates of change from regime to regime [1 / time]",
+        "transition_matrix": "probabilities of one step from regime to regime",
+        "initial_regime": "the regime at the start",
+        "fee": "fee for each unit filled; a rebate is negative [price]",
+        "fee_rate": "fee for each unit filled, in parts of its value at `initial_mid`; a rebate is negative",
+        "tick": "depths are whole multiples of it [price]",
     }
     rows = [["parameter", "value"]]
     for name, value in market.to_dict().items():
-        rows.append([f"`{name}`: {meaning[name]}" if name in meaning else f"`{name}`", f"{value}"])
+        if name in PLAIN or name in _beyond_plain(market):
+            rows.append([f"`{name}`: {meaning[name]}" if name in meaning else f"`{name}`", f"{value}"])
+    return rows
+
+
+def rich(market: Market) -> bool:
+    """Whether the market has what the formulas of the theory know nothing of."""
+    return bool(_beyond_plain(market))
+
+
+def _beyond_plain(market: Market) -> list[str]:
+    """The parameters in use that a plain market leaves as they are."""
+    plain = Market().to_dict()
+    return [name for name, value in market.to_dict().items() if name not in PLAIN and value != plain[name]]
+
+
+def regime_rows(
+    market: Market, visits: np.ndarray, losses: AdvantageMap, ours: QuoteTable, best: QuoteTable
+) -> list[list[str]]:
+    """What a policy does in each regime: time spent, mean depths beside the best ones, share of the gap.
+
+    Args:
+        market: the market.
+        visits: probability of each state under the policy, shape (steps, regimes, 2Q+1).
+        losses: its advantage map.
+        ours: its quotes.
+        best: the optimal quotes.
+    """
+    rows = [["regime", "time [%]", "bid", "best bid", "ask", "best ask", "% of the gap"]]
+    for z in range(market.regimes):
+        cells = [f"{100 * visits[:, z].sum() / market.steps:.1f}"]
+        for side, quoted in (("bid_depth", np.s_[:, z, :-1]), ("ask_depth", np.s_[:, z, 1:])):
+            weight = visits[quoted].sum()
+            for table in (ours, best):
+                total = float(np.sum(visits[quoted] * getattr(table, side)[quoted]))
+                cells.append(number(total / weight if weight > 0 else float("nan")))
+        lost = 100 * losses.cost[:, z].sum() / losses.gap if losses.gap > 0 else float("nan")
+        rows.append([str(z), *cells, number(lost, 1)])
     return rows
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
+import numpy as np
+
 from agents import (
     AvellanedaStoikov,
     ContinuousOptimal,
@@ -27,15 +29,24 @@ Formula = AvellanedaStoikov | GueantLehalleFernandezTapia
 
 
 def fixed_spread(problem: Problem) -> list[Entrant]:
-    """The margin of a maker who knows the takers but not inventory: 1/k, or ln(1 + gamma/k)/gamma for CARA."""
-    margin = problem.market.law.natural_margin(problem.objective.risk_aversion)
-    return [Entrant(f"fixed spread, {margin:.3f} a side", "baseline", FixedSpread(margin, margin), "fixed")]
+    """The margin of a maker who knows the takers but not inventory: 1/k, or ln(1 + gamma/k)/gamma for CARA.
+
+    In a market of several regimes, their margins averaged by the time spent in each.
+    """
+    market, gamma = problem.market, problem.objective.risk_aversion
+    margins = (
+        np.broadcast_to(law.natural_margin(gamma), (market.regimes, 1)) for law in (market.bid_law, market.ask_law)
+    )
+    bid, ask = (float(margin[:, 0] @ market.occupation) for margin in margins)
+    sides = f"{bid:.3f} a side" if bid == ask else f"{bid:.3f} and {ask:.3f}"
+    return [Entrant(f"fixed spread, {sides}", "baseline", FixedSpread(bid, ask), "fixed")]
 
 
 def symmetric(problem: Problem) -> list[Entrant]:
     """The same depth on both sides everywhere, the best there is."""
     best = Symmetric.fit(problem.market, problem.objective)
-    return [Entrant(f"best symmetric, {best.half_spread:.3f} a side", "baseline", best, "symmetric")]
+    quoted = float(problem.market.allowed(np.float64(best.half_spread)))
+    return [Entrant(f"best symmetric, {quoted:.3f} a side", "baseline", best, "symmetric")]
 
 
 def avellaneda_stoikov(problem: Problem) -> list[Entrant]:
@@ -46,7 +57,7 @@ def avellaneda_stoikov(problem: Problem) -> list[Entrant]:
 
 def asymptotic_glft(problem: Problem) -> list[Entrant]:
     """Guéant, Lehalle & Fernandez-Tapia (2013), far from the end; it has no meaning without takers."""
-    if problem.market.arrival_rate == 0:
+    if min(problem.market.by_regime(f"{side}_arrival_rate").min() for side in ("bid", "ask")) == 0:
         return []
     fitted = GueantLehalleFernandezTapia.fit(problem.market, problem.objective)
     return _formula(problem, GueantLehalleFernandezTapia, fitted, "GLFT asymptotic", "glft")

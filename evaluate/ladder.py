@@ -58,7 +58,7 @@ class Split:
     """Where profit comes from, exactly: spread earned + inventory profit = profit; the penalty is charged on it.
 
     Attributes:
-        spread_earned: expected depths of all fills [price].
+        spread_earned: expected depths of all fills, less their fees [price].
         inventory_profit: expected inventory times move of the mid [price].
         penalty: expected running and terminal penalties [price].
     """
@@ -207,8 +207,8 @@ def profit_split(problem: Problem, graded: Grade) -> Split:
     """Where the profit of graded quotes comes from, exactly."""
     market, objective, visits = problem.market, problem.objective, graded.evaluation.visits
     bid, ask = fill_probabilities(market, graded.quotes)
-    earned = np.where(bid > 0, bid * np.where(bid > 0, graded.quotes.bid_depth, 0.0), 0.0)
-    earned += np.where(ask > 0, ask * np.where(ask > 0, graded.quotes.ask_depth, 0.0), 0.0)
+    sides = ((bid, graded.quotes.bid_depth), (ask, graded.quotes.ask_depth))
+    earned = sum(chance * (np.where(chance > 0, depth, 0.0) - market.fill_fee) for chance, depth in sides)
     spread_earned = float(np.sum(visits[:-1] * earned))
     running = float(np.sum(visits[1:] * objective.running_penalty(market.inventories))) * market.dt
     terminal = float(np.sum(visits[-1] * objective.terminal_penalty(market.inventories)))

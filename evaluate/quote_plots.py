@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from evaluate.advantage import AdvantageMap
+from evaluate.results import SELDOM
 from evaluate.style import BLACK, GREY, KEY_COLOUR, LINE, PALE, RED, light_grid, new_figure
 from mmenv.market import Market
 from mmenv.quotes import QuoteTable
 
-# States seen less often than once in this many sessions are not judged by eye.
-SELDOM = 1e-4
 SIDES = (("bid", "bid_depth"), ("ask", "ask_depth"))
 
 
@@ -96,7 +95,11 @@ def _contour(axes: Axes, market: Market, at: slice, visits: np.ndarray) -> None:
 
 
 def plot_slices(
-    market: Market, tables: Mapping[str, tuple[str, QuoteTable]], optimal: QuoteTable, visits: np.ndarray
+    market: Market,
+    tables: Mapping[str, tuple[str, QuoteTable]],
+    optimal: QuoteTable,
+    visits: np.ndarray,
+    regime: int = 0,
 ) -> Figure:
     """Quotes over inventory at three times: both around the mid, and how far the ask is from the optimal ask.
 
@@ -105,6 +108,7 @@ def plot_slices(
         tables: by label, the colour's key ("agent", or a baseline's) and the quotes.
         optimal: the optimal quotes.
         visits: the agent's visits, shape (steps, regimes, 2Q+1).
+        regime: which regime to show.
     """
     times = _three_times(market)
     figure = new_figure(10.5, 6.2)
@@ -118,10 +122,10 @@ def plot_slices(
             style = _line(key)
             for sign, depth in ((-1, table.bid_depth), (1, table.ask_depth)):
                 named = label if sign < 0 and column == 0 else None
-                quotes.plot(q, _finite(sign * depth[n, 0, at]), label=named, **style)
-            difference = _finite(table.ask_depth[n, 0, at]) - _finite(optimal.ask_depth[n, 0, at])
+                quotes.plot(q, _finite(sign * depth[n, regime, at]), label=named, **style)
+            difference = _finite(table.ask_depth[n, regime, at]) - _finite(optimal.ask_depth[n, regime, at])
             off.plot(q, difference, **style)
-            seen = visits[n, 0, at] > 1e-3
+            seen = visits[n, regime, at] > 1e-3
             if key != "as" and (seen & np.isfinite(difference)).any():
                 far = max(far, float(np.nanmax(np.abs(difference[seen]))))
         quotes.set_title(f"time {n * market.dt:.3g} of {market.horizon:g}")
@@ -129,20 +133,17 @@ def plot_slices(
         for axes in (quotes, off):
             axes.axhline(0, color=GREY, linewidth=0.6, zorder=0)
             light_grid(axes)
-            _shade(axes, q, visits[n, 0, at])
+            _shade(axes, q, visits[n, regime, at])
     grid[0, 0].set(ylabel="quote less mid [price]\n(ask above, bid below)")
     grid[1, 0].set(ylabel="ask less optimal ask [price]", ylim=(-1.15 * far - 1e-6, 1.15 * far + 1e-6))
-    depths = [side[..., at][_often(visits[..., at])] for side in (optimal.bid_depth, optimal.ask_depth)]
-    high = 1.25 * max(float(np.max(side[np.isfinite(side)])) for side in depths)
+    often = visits[:, regime, at] > SELDOM
+    depths = [side[:, regime, at][often] for side in (optimal.bid_depth, optimal.ask_depth)]
+    high = 1.25 * max(float(np.max(np.abs(side[np.isfinite(side)]), initial=1e-9)) for side in depths)
     grid[0, 0].set_ylim(-high, high)
     grid[0, 0].set_xlim(q[0] - 0.5, q[-1] + 0.5)
     grid[0, 0].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=len(tables) + 1)
     return figure
-
-
-def _often(visits: np.ndarray) -> np.ndarray:
-    return visits > SELDOM
 
 
 def _three_times(market: Market) -> Sequence[int]:
@@ -161,7 +162,7 @@ def _line(key: str) -> dict[str, Any]:
 
 def _shade(axes: Axes, q: np.ndarray, visits: np.ndarray) -> None:
     """Shade the inventories by how often they are seen at that time."""
-    for inventory, share in zip(q, visits / visits.max(), strict=True):
+    for inventory, share in zip(q, visits / max(float(visits.max()), SELDOM), strict=True):
         axes.axvspan(inventory - 0.5, inventory + 0.5, color=PALE, alpha=0.8 * float(share), linewidth=0, zorder=-1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from evaluate import content, folder, plots, quote_plots, style, text
+from evaluate import content, folder, plots, quote_plots, recording_report, style, text
 from evaluate.document import to_html, to_markdown
 from evaluate.ladder import Ladder
 from evaluate.results import Featured, Results
@@ -28,13 +28,17 @@ def pictures(results: Results) -> dict[str, Callable[[], Figure]]:
         visits = one.standing.exact.visits[:-1]
         quotes, optimal = one.standing.grade.quotes, ladder.solution.quotes
         lines, losses = _compared(ladder, one), results.losses(one.standing)
-        drawn[f"quotes_{one.slug}"] = partial(quote_plots.plot_quotes, market, quotes, optimal, visits, one.name)
-        drawn[f"slices_{one.slug}"] = partial(quote_plots.plot_slices, market, lines, optimal, visits)
+        for z, slug in results.regimes(one).items():
+            drawn[f"quotes_{slug}"] = partial(quote_plots.plot_quotes, market, quotes, optimal, visits, one.name, z)
+            drawn[f"slices_{slug}"] = partial(quote_plots.plot_slices, market, lines, optimal, visits, z)
         if losses.gap > 0:
             drawn[f"losses_{one.slug}"] = partial(quote_plots.plot_advantage, market, losses, one.name)
         session = results.session(one.standing)
         drawn[f"session_{one.slug}"] = partial(plots.plot_path, *session, market.horizon, one.name)
     drawn["distributions"] = partial(_distributions, results)
+    if results.replay is not None:
+        drawn["recording"] = partial(recording_report.plot_figures, results.replay)
+        drawn["recording_wealth"] = partial(recording_report.plot_wealth, results.replay)
     if any(run.progress is not None for run in results.runs):
         drawn["learning"] = partial(_learning, results)
     return drawn

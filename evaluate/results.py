@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from evaluate import text
 from evaluate.advantage import AdvantageMap, advantage_map
 from evaluate.ladder import Ladder, Standing
+from evaluate.recording import Replay
 from evaluate.runs import Run
 from evaluate.streaming import EVALUATION_STREAMS
 from mmenv.simulation import Paths, simulate
 from mmenv.tape import Tape
+
+# States that come up in a smaller share of the sessions are not judged by eye.
+SELDOM = 1e-4
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,13 @@ class Results:
         ladder: the standings.
         runs: the trained agents, as they were loaded.
         command: the command that makes this report.
+        replay: the policies on a recording, where one was given.
     """
 
     ladder: Ladder
     runs: Sequence[Run] = ()
     command: str = ""
+    replay: Replay | None = None
     _maps: dict[str, AdvantageMap] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -58,6 +66,13 @@ class Results:
             chosen = self.ladder.find("as") or baselines[-1]
             found.append(Featured(chosen, chosen.label, "formula"))
         return found
+
+    def regimes(self, one: Featured) -> dict[int, str]:
+        """The regimes that a featured policy comes to see, each with what its pictures are called by."""
+        if self.ladder.problem.market.regimes == 1:
+            return {0: one.slug}
+        seen = np.flatnonzero(one.standing.exact.visits[:-1].max(axis=(0, 2)) > SELDOM)
+        return {int(z): f"{one.slug}_regime{z}" for z in seen}
 
     def losses(self, standing: Standing) -> AdvantageMap:
         """The advantage map of a policy, remembered."""

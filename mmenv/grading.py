@@ -69,8 +69,8 @@ class Grade:
 def grade(env_or_market: Any, predict: Any, objective: Objective | None = None) -> Grade:
     """Grade an agent exactly: its objective, its gap to the optimum, its skill.
 
-    The agent is asked for its quotes in every state, clipped to the market's box as the environments do, and
-    the resulting table is evaluated by backward induction. It must be deterministic and see nothing but the
+    The agent is asked for its quotes in every state, brought into the market's box and onto its ticks as the
+    environments do, and the resulting table is evaluated by backward induction. It must be deterministic and see nothing but the
     environment's observation.
 
     Args:
@@ -132,10 +132,13 @@ def _unwrap(env: Any) -> Any:
 
 
 def tabulate(problem: Problem, predict: Any) -> QuoteTable:
-    """The quotes of an agent in every state of a problem, clipped to the box; see `grade` for what is accepted."""
+    """The quotes of an agent in every state of a problem, in the market's box and on its ticks.
+
+    See `grade` for what is accepted and what is refused.
+    """
     market = problem.market
     if isinstance(predict, QuoteTable) or hasattr(predict, "tabulate"):
-        return as_quote_table(market, predict).clip(market)
+        return as_quote_table(market, predict, clip=True)
     act = _batched(predict)
     observations = problem.codec.observations[:-1].copy()
     flat = observations.reshape(-1, observations.shape[-1])

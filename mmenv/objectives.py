@@ -26,10 +26,14 @@ from mmenv.market import Market
 
 # Beyond this, the moments of profit (squares of the penalty's size) no longer fit a float.
 LARGEST_PENALTY = 1e100
+CHECKED_INVENTORIES = 2001  # of a market that allows more, these many are tried, both ends among them
 
 
 class Objective(ABC):
     """What all objectives share; see the module's docstring.
+
+    One of your own is a subclass, `@dataclass(frozen=True)` if it has fields, that overrides a penalty. Penalties
+    take inventories of any shape, fractions included (the scale of the observations is measured on them).
 
     Attributes:
         risk_aversion: gamma of the exponential utility [1 / price]; 0 where the objective is an expectation.
@@ -37,6 +41,11 @@ class Objective(ABC):
 
     name: ClassVar[str]
     risk_aversion: float = 0.0
+
+    def __init_subclass__(cls) -> None:
+        """Call an objective by its class unless it says otherwise, never by the name of what it derives from."""
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     def running_penalty(self, inventory: ArrayLike) -> np.ndarray:
         """phi(q) [price / time], same shape as `inventory` [units]."""
@@ -50,23 +59,28 @@ class Objective(ABC):
         """Refuse an objective whose penalties are not finite everywhere in `market`.
 
         Raises:
-            ValueError: a penalty overflows at an inventory that the market allows.
+            TypeError: the objective cannot be hashed, so that its optimum could not be remembered.
+            ValueError: a penalty overflows at an inventory that the market allows, or changes the shape of its input.
         """
-        largest = market.max_inventory
+        if type(self).__hash__ is None:
+            raise TypeError(f"the objective {self.name} must be hashable: declare it with @dataclass(frozen=True)")
+        largest, volatility = market.max_inventory, market.by_regime("volatility").max()
+        q = np.unique(np.rint(np.linspace(-largest, largest, min(2 * largest + 1, CHECKED_INVENTORIES)))).astype(int)
         with np.errstate(over="ignore", invalid="ignore"):
             penalties = {
-                "running penalty": float(self.running_penalty(largest)) * market.horizon,
-                "terminal penalty": float(self.terminal_penalty(largest)),
-                "risk of the inventory": self.risk_aversion
-                * (float(market.by_regime("volatility").max()) * largest) ** 2
-                * market.horizon
-                / 2,
+                "running penalty": np.asarray(self.running_penalty(q), dtype=float) * market.horizon,
+                "terminal penalty": np.asarray(self.terminal_penalty(q), dtype=float),
+                "risk of the inventory": self.risk_aversion * (volatility * q) ** 2 * market.horizon / 2,
             }
-        for what, value in penalties.items():
-            if not abs(value) <= LARGEST_PENALTY:
+        for what, values in penalties.items():
+            if values.shape != q.shape:
+                raise ValueError(f"the {what} of {self} must have the inventories' shape {q.shape}, got {values.shape}")
+            wrong = np.flatnonzero(~(np.abs(values) <= LARGEST_PENALTY))
+            if wrong.size:
+                at = int(q[wrong[-1]])
                 raise ValueError(
-                    f"the {what} of {self} at max_inventory = {largest} must be <= {LARGEST_PENALTY:g} over a session, "
-                    f"got {value:g}"
+                    f"the {what} of {self} at {'max_inventory' if at == market.max_inventory else 'inventory'} = {at} "
+                    f"must be <= {LARGEST_PENALTY:g} over a session, got {values[wrong[-1]]:g}"
                 )
 
     def to_dict(self) -> dict[str, Any]:

@@ -59,12 +59,16 @@ class QuoteTable:
         held = self.held
         return held < self.bid_depth.shape[-1] - 1, held > 0
 
-    def check(self, market: Market) -> None:
+    def check(self, market: Market, on_ticks: bool = True) -> None:
         """Refuse a table that does not fit `market`.
 
+        Args:
+            market: the market.
+            on_ticks: whether depths must be multiples of the market's tick.
+
         Raises:
-            ValueError: the shape is not the market's, a quoted depth is not finite or not on the ticks, or there are
-                hedges and no venue.
+            ValueError: the shape is not the market's, a quoted depth is not finite or not a multiple of the tick, or
+                there are hedges and no venue.
         """
         if self.bid_depth.shape != market.grid_shape:
             raise ValueError(
@@ -81,12 +85,12 @@ class QuoteTable:
                     f"at step {n}, regime {z}, inventory {i - market.max_inventory}"
                 )
             quoted = depth[is_quoted]
-            if market.tick is not None:
+            if market.tick is not None and on_ticks:
                 off = np.abs(quoted / market.tick - np.round(quoted / market.tick))
                 if off.max() > ON_GRID:
                     raise ValueError(
                         f"{name} must be a multiple of the tick {market.tick:g} everywhere, "
-                        f"got {quoted[np.unravel_index(np.argmax(off), off.shape)]!r}; table.clip(market) rounds"
+                        f"got {float(quoted.ravel()[np.argmax(off)])!r}; table.clip(market) rounds"
                     )
 
     def clip(self, market: Market) -> QuoteTable:
@@ -111,8 +115,13 @@ def quote_table(bid_depth: np.ndarray, ask_depth: np.ndarray, hedge: np.ndarray 
     return QuoteTable(bid, ask, hedge)
 
 
-def as_quote_table(market: Market, policy: QuoteTable | Policy) -> QuoteTable:
+def as_quote_table(market: Market, policy: QuoteTable | Policy, clip: bool = False) -> QuoteTable:
     """The table of `policy` in `market`, checked against the market.
+
+    Args:
+        market: the market.
+        policy: a QuoteTable, or a policy with a `tabulate` method.
+        clip: bring the depths into the market's box and onto its ticks, instead of refusing those between ticks.
 
     Raises:
         TypeError: `policy` is neither a QuoteTable nor has a `tabulate` method.
@@ -124,5 +133,5 @@ def as_quote_table(market: Market, policy: QuoteTable | Policy) -> QuoteTable:
         table = policy.tabulate(market)
     else:
         raise TypeError(f"a policy must be a QuoteTable or have a tabulate(market) method, got {policy!r}")
-    table.check(market)
-    return table
+    table.check(market, on_ticks=not clip)
+    return table.clip(market) if clip else table

@@ -77,7 +77,7 @@ def action(step: int, components: int) -> np.ndarray:
 
 def play(env_id: str, tape: str) -> dict[str, Any]:
     """The session as plain lists: inventories after every step, prices, rewards and observations after every fifth."""
-    with mock.patch("mmenv.envs.single.draw_chunks", raw_chunks) if tape == "raw" else nullcontext():
+    with mock.patch("mmenv.envs.batch.draw_chunks", raw_chunks) if tape == "raw" else nullcontext():
         env = gymnasium.make(env_id)
         env.reset(seed=0)
         shown: dict[str, list[Any]] = {name: [] for name in ("inventory", "mid", "cash", "reward", "observation")}

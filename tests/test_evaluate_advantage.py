@@ -8,6 +8,7 @@ import pytest
 from evaluate.advantage import advantage_map
 from mmenv import ExponentialPenalty, ExponentialUtility, Market, Objective, QuoteTable, evaluate_exactly, solve
 from mmenv.solver import action_values
+from tests import general_markets
 from tests.cases import random_market, random_objective, random_quotes
 
 OBJECTIVES = [ExponentialPenalty(terminal_weight=0.1), ExponentialUtility(0.3)]
@@ -24,6 +25,24 @@ def test_costs_add_up_to_the_gap(seed: int) -> None:
         losses = advantage_map(solution, quotes)
         assert losses.gap == pytest.approx(solution.optimum - value, rel=1e-9, abs=1e-10 * abs(solution.optimum))
         assert losses.cost.min() >= -1e-12 * max(1.0, abs(solution.optimum))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.4])
+@pytest.mark.parametrize("seed", range(12))
+def test_costs_add_up_to_the_gap_in_rich_markets(seed: int, gamma: float) -> None:
+    """Regimes, drift, informed takers, unlike sides, fees and ticks."""
+    rng = np.random.default_rng(seed)
+    market = general_markets.random_market(rng, steps=6)
+    objective = ExponentialUtility(gamma) if gamma else ExponentialPenalty(weight=0.5, rate=0.8)
+    solution = solve(market, objective)
+    quotes = noisy(rng, market, solution.quotes, 0.3)
+    gap = solution.optimum - evaluate_exactly(market, objective, quotes).objective
+    assert gap > 1e-6
+    losses = advantage_map(solution, quotes)
+    assert losses.gap == pytest.approx(gap, rel=1e-9, abs=1e-12)
+    if not gamma:
+        exact = evaluate_exactly(market, objective, quotes).visits[:-1]
+        np.testing.assert_allclose(losses.visits / losses.visits[0].sum(), exact, atol=1e-12)
 
 
 def noisy(rng: np.random.Generator, market: Market, quotes: QuoteTable, size: float) -> QuoteTable:

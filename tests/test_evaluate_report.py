@@ -6,14 +6,16 @@ import csv
 import io
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from agents import GueantLehalleFernandezTapia
+from agents import FixedSpread, GueantLehalleFernandezTapia
 from evaluate import text
+from evaluate.content import compose
 from evaluate.document import Paragraph, Table, to_html, to_markdown
 from evaluate.entrants import BASELINES, baselines, optimum
 from evaluate.ladder import Entrant, Ladder, build_ladder
@@ -24,6 +26,7 @@ from evaluate.runs import Run, load_runs, read_progress
 from evaluate.style import styled
 from mmenv import ExponentialUtility, Market, Problem, QuadraticPenalty
 from tests.evaluation import MARKET, PROBLEM, fake_load, make_run
+from tests.general_markets import RICH
 
 FORMATS = ("html", "md", "csv", "png", "svg")
 
@@ -92,6 +95,62 @@ def test_profit_splits_into_its_parts(ladder: Ladder) -> None:
         for name in ("spread_earned", "penalty"):
             figure = standing.simulated[name]
             assert abs(figure.value - getattr(split, name)) <= 4.5 / 1.96 * figure.half_width
+
+
+@pytest.fixture(scope="module")
+def rich() -> Ladder:
+    """A market with regimes, drift, informed takers, unlike sides, fees and ticks."""
+    market = replace(RICH, tick=0.02, steps=20, horizon=0.1, max_inventory=2)
+    problem = Problem(market, QuadraticPenalty(0.5))
+    names = ["fixed", "as", "glft", "linear_skew"]
+    return build_ladder(problem, [*baselines(problem, names), optimum(problem)], 3000)
+
+
+def test_profit_splits_into_its_parts_in_a_rich_market(rich: Ladder) -> None:
+    for standing in rich.standings:
+        split, exact = standing.split, standing.exact
+        assert exact.profit_mean - split.penalty == pytest.approx(exact.objective, rel=1e-10)
+        assert abs(split.inventory_profit) > 0.01
+        for name in ("spread_earned", "inventory_profit", "penalty"):
+            figure = standing.simulated[name]
+            assert abs(figure.value - getattr(split, name)) <= 4.5 / 1.96 * figure.half_width
+
+
+def test_the_fixed_spread_averages_what_regimes_and_sides_call_for(rich: Ladder) -> None:
+    fixed = rich.find("fixed")
+    assert fixed is not None
+    shares, policy = rich.problem.market.occupation, fixed.entrant.policy
+    assert isinstance(policy, FixedSpread)
+    assert policy.bid_depth == pytest.approx(shares @ [1 / 1.5, 1 / 1.2, 1 / 2.0])
+    assert policy.ask_depth == pytest.approx(1 / 1.6)
+
+
+def test_a_report_tells_regimes_apart(rich: Ladder, tmp_path: Path) -> None:
+    results = Results(rich)
+    drawn = pictures(results)
+    assert {f"{kind}_formula_regime{z}" for kind in ("quotes", "slices") for z in range(3)} <= set(drawn)
+    with styled():
+        figures = [draw() for draw in drawn.values()]
+    assert len(figures) == len(drawn)
+    files = write(results, tmp_path / "out", ["md"], lambda names, what: names)
+    body = files[-1].read_text(encoding="utf-8")
+    (one,) = results.featured
+    visits, quotes = one.standing.exact.visits[:-1], one.standing.grade.quotes
+    rows = [line.split("|")[1:-1] for line in body.split("\n") if re.match(r"\| [012] \|", line)]
+    assert sum(float(row[1]) for row in rows) == pytest.approx(100, abs=0.2)
+    assert sum(float(row[6]) for row in rows) == pytest.approx(100, abs=0.2)
+    seen, depth = visits[:, 1, :-1], quotes.bid_depth[:, 1, :-1]
+    assert float(rows[1][2]) == pytest.approx((seen * depth).sum() / seen.sum(), abs=6e-4)
+    assert "has no drift" not in body
+    assert "without drift, informed takers" in body
+    assert "`transition_rates`: rates of change" in body
+    assert "Regime 2." in to_markdown("t", compose(results), dict.fromkeys(drawn, "x"))
+
+
+def test_plain_reports_say_nothing_of_regimes(results: Results) -> None:
+    body = to_markdown("t", compose(results), dict.fromkeys(pictures(results), "x"))
+    assert "egime" not in body
+    assert "has no drift" in body
 
 
 def test_paired_differences_are_to_the_optimum(ladder: Ladder) -> None:

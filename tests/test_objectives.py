@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents import LinearSkew
 from mmenv import (
     ExponentialPenalty,
     ExponentialUtility,
@@ -17,8 +18,12 @@ from mmenv import (
     Objective,
     QuadraticPenalty,
     RiskNeutral,
+    evaluate_exactly,
+    grade,
     objective_from_dict,
+    solve,
 )
+from mmenv.envs import MarketMakingEnv
 from tests import bruteforce
 from tests.strategies import BAD_OBJECTIVE_FIELDS
 
@@ -97,3 +102,72 @@ def test_check_refuses_what_overflows_in_a_market_and_only_that() -> None:
     ):
         objective.check(large)
     ExponentialPenalty(rate=0.287).check(large)
+
+
+@dataclasses.dataclass(frozen=True)
+class ShortFee(Objective):
+    """What a user may write: a penalty of no built-in shape, not even symmetric, and a charge at the end."""
+
+    fee: float = 4.0
+
+    def running_penalty(self, inventory: Any) -> np.ndarray:
+        return np.where(np.asarray(inventory) < 0, -self.fee * inventory, 0.3 * np.abs(inventory))
+
+    def terminal_penalty(self, inventory: Any) -> np.ndarray:
+        return 0.5 * np.abs(inventory)
+
+
+def test_an_objective_of_ones_own_is_solved_graded_and_played() -> None:
+    market, objective = Market(steps=20, max_inventory=6, arrival_rate=14.0), ShortFee()
+    best, line = solve(market, objective), LinearSkew(0.7, 0.1)
+    for quotes in (best.quotes, line.tabulate(market)):
+        exact = evaluate_exactly(market, objective, quotes)
+        # From the probabilities of the states, not from the recursion over values.
+        running = np.sum(exact.visits[1:] * objective.running_penalty(market.inventories)) * market.dt
+        terminal = np.sum(exact.visits[-1] * objective.terminal_penalty(market.inventories))
+        assert exact.objective == pytest.approx(exact.profit_mean - running - terminal, rel=1e-12)
+    env = MarketMakingEnv(market=market, objective=objective, reward="expected")
+    graded = grade(env, line)
+    assert graded.optimum == best.optimum == pytest.approx(evaluate_exactly(market, objective, best.quotes).objective)
+    assert graded.optimum > graded.linear_skew >= graded.objective
+    centre = (best.quotes.ask_depth - best.quotes.bid_depth)[10, 0, market.max_inventory]
+    assert centre > 0.1  # short is dear, so it would rather be long; no symmetric penalty gives this
+    assert objective.to_dict() == {"name": "ShortFee", "fee": 4.0}
+
+
+def test_an_objective_derived_from_a_built_in_one_does_not_take_its_name() -> None:
+    class Milder(ExponentialPenalty):
+        def running_penalty(self, inventory: Any) -> np.ndarray:
+            return super().running_penalty(inventory) / 2
+
+    assert ExponentialPenalty.name == "exponential_penalty"
+    with pytest.raises(ValueError, match="objective name must be one of"):
+        objective_from_dict(Milder().to_dict())
+
+
+@pytest.mark.parametrize(
+    ("penalty", "message"),
+    [
+        (
+            lambda q: np.where(np.asarray(q) == -3, np.nan, 0.0),
+            r"running penalty .* at inventory = -3 must be .* nan",
+        ),
+        (lambda q: 1.0, r"running penalty of .* must have the inventories' shape \(41,\), got \(\)"),
+    ],
+)
+def test_bad_penalties_of_ones_own_are_refused(penalty: Any, message: str) -> None:
+    class Own(Objective):
+        def running_penalty(self, inventory: Any) -> np.ndarray:
+            return penalty(inventory)
+
+    with pytest.raises(ValueError, match=message):
+        solve(Market(), Own())
+
+
+def test_an_objective_that_cannot_be_remembered_is_refused() -> None:
+    @dataclasses.dataclass
+    class Thawed(Objective):
+        weight: float = 1.0
+
+    with pytest.raises(TypeError, match=r"Thawed must be hashable: declare it with @dataclass\(frozen=True\)"):
+        grade(Market(), LinearSkew(0.7, 0.1), Thawed())

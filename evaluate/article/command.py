@@ -11,10 +11,11 @@ from typing import Any
 from evaluate.article.bench import Bench
 from evaluate.article.finding import Finding
 from evaluate.article.quoting import claim_0, claim_1, claim_2
-from evaluate.article.risk import claim_6, claim_7, claim_8
+from evaluate.article.risk import claim_7, claim_8
 from evaluate.article.slicing import claim_4
 from evaluate.article.terminal import wrapped_table
 from evaluate.article.thin import claim_5
+from evaluate.article.toxic import claim_6
 from evaluate.article.widening import claim_3
 from evaluate.article.words import LANGUAGES, words
 from mmenv import _validate

@@ -14,7 +14,6 @@ class Verdict(StrEnum):
     HOLDS = "holds"
     OTHERWISE = "holds by another mechanism or with another sign"
     FAILS = "does not hold"
-    UNTESTABLE = "not testable here yet"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from evaluate.article.trader import Plan, outside_price
 from evaluate.metrics import Deviation, Estimate, Mean, Moments, Ratio, estimate
 from evaluate.streaming import EVALUATION_STREAMS
 from mmenv.dynamics import Quotes, initial_state, step
+from mmenv.market import Market
+from mmenv.quotes import QuoteTable
 from mmenv.simulation import simulate
 from mmenv.tape import Tape
 
@@ -99,7 +101,7 @@ def costs(bench: Bench, traders: dict[str, Trader], exact: dict[str, float]) -> 
     """
     chain = bench.optimum.chain
     moments: dict[str, Moments] = {}
-    for piece, tape in enumerate(tapes(bench)):
+    for piece, tape in enumerate(tapes(bench.market, bench.episodes, bench.seed)):
         for i, (name, trader) in enumerate(traders.items()):
             wants = trader(np.random.default_rng([bench.seed, piece, i]), tape.paths)
             paid, cost = play(chain, tape, bench.first, bench.last, bench.order, wants)
@@ -108,12 +110,15 @@ def costs(bench: Bench, traders: dict[str, Trader], exact: dict[str, float]) -> 
     return {name: (estimate(m, Mean(0)), estimate(m, Deviation(1, 2, exact[name]))) for name, m in moments.items()}
 
 
-def markouts(bench: Bench, horizons: Sequence[int]) -> list[Estimate]:
-    """The mid's mean move after a taker bought from the optimal maker, per fill, over some numbers of steps."""
+def markouts(market: Market, quotes: QuoteTable, horizons: Sequence[int], episodes: int, seed: int) -> list[Estimate]:
+    """The mid's mean move after a taker bought from a maker, per fill, over some numbers of steps.
+
+    Fills in the last steps, for which the longest horizon has no mid any more, are left out.
+    """
     moments: Moments | None = None
-    for tape in tapes(bench):
-        paths = simulate(bench.market, bench.optimum.quotes, tape)
-        sold = paths.ask_fill[: len(paths.ask_fill) - max(horizons)]
+    for tape in tapes(market, episodes, seed):
+        paths = simulate(market, quotes, tape)
+        sold = paths.ask_fill[: len(paths.ask_fill) + 1 - max(horizons)]
         moves = [paths.mid[h : h + len(sold)] - paths.mid[: len(sold)] for h in horizons]
         columns = np.stack([*(np.sum(sold * move, axis=0) for move in moves), np.sum(sold, axis=0)])
         part = Moments.of(columns)
@@ -122,8 +127,8 @@ def markouts(bench: Bench, horizons: Sequence[int]) -> list[Estimate]:
     return [estimate(moments, Ratio(i, len(horizons))) for i in range(len(horizons))]
 
 
-def tapes(bench: Bench) -> Iterator[Tape]:
+def tapes(market: Market, episodes: int, seed: int) -> Iterator[Tape]:
     """The tapes of all sessions, a piece at a time."""
-    for piece, done in enumerate(range(0, bench.episodes, PIECE)):
-        size = min(PIECE, bench.episodes - done)
-        yield Tape.draw(bench.market, size, EVALUATION_STREAMS + bench.seed, episode=piece)
+    for piece, done in enumerate(range(0, episodes, PIECE)):
+        size = min(PIECE, episodes - done)
+        yield Tape.draw(market, size, EVALUATION_STREAMS + seed, episode=piece)

@@ -7,6 +7,7 @@ import numpy as np
 from evaluate.article.bench import Bench, Maker
 from evaluate.article.chain import Chain, average, half_life, time_to
 from evaluate.article.finding import Cell, Finding, Label, Verdict, labels
+from evaluate.article.information import JUMPS, SPLIT_SHARES, jump_of, split_by_share
 from evaluate.article.trader import buy_one, price_round_trip
 from evaluate.text import number
 from mmenv.market import Market
@@ -20,6 +21,8 @@ ROUNDING = 1e-9
 SELDOM = 1e-4
 # What "soon" is, as a part of the session.
 WINDOW = 0.05
+# When to look again.
+LATE = 0.25
 
 
 def after_purchase(chain: Chain, n: int, units: int) -> np.ndarray:
@@ -40,7 +43,7 @@ def event_study(chain: Chain, n: int, units: int) -> np.ndarray:
 
 def claim_0(bench: Bench) -> Finding:
     """After you buy, the price goes against you."""
-    soon, late = bench.steps(WINDOW), bench.steps(0.25)
+    soon, late = bench.steps(WINDOW), bench.steps(LATE)
     stop = bench.market.steps - 1 - bench.first
     holding = np.unique(np.linspace(0, stop, 60).astype(int))
     head: list[Cell] = [Label("maker"), Label("jump")]
@@ -55,7 +58,11 @@ def claim_0(bench: Bench) -> Finding:
         trips_late[name] = float(price_round_trip(maker.chain, bench.first, 0, bench.event, np.array([late]))[0])
         figures = (events[name][0], events[name][soon], events[name][late], lives[name], events[name].min())
         grid.append([Label(name), *map(number, (*figures, trips[name][0], trips_late[name]))])
+    splits, split_rows = split_by_share(bench, LATE)
+    knowing = [split for share, split in splits.items() if share > 0]
     facts = {
+        "information_stays": all(split.information > ROUNDING for split in knowing),
+        "skew_reverts": all(split.skew[-1] < split.skew[0] / 2 for split in splits.values()),
         "jumps": all(path[0] > ROUNDING for path in events.values()),
         "reverts": all(path[late] < path[0] / 2 for path in events.values()),
         "below": any(path.min() < -ROUNDING for path in events.values()),
@@ -71,9 +78,15 @@ def claim_0(bench: Bench) -> Finding:
         "half_life": lives["optimum"],
         "trip": trips["optimum"][0],
         "trip_late": trips_late["optimum"],
+        "jump_known": jump_of(bench.market, JUMPS[0]),
+        "least_share": 100 * SPLIT_SHARES[1],
+        "most_share": 100 * SPLIT_SHARES[-1],
     }
+    for name, split in (("none", splits[0.0]), ("least", knowing[0]), ("most", knowing[-1])):
+        values |= {f"information_{name}": split.information, f"skew_{name}": float(split.skew[0])}
     curves = {"events": events, "trips": trips, "holding": bench.time(1) * holding, "dt": bench.market.dt}
-    return Finding(0, verdict, values, facts, {"event": grid}, curves)
+    curves |= {"splits": splits, "split_time": bench.time(stop)}
+    return Finding(0, verdict, values, facts, {"event": grid, "split": split_rows}, curves)
 
 
 def claim_1(bench: Bench) -> Finding:

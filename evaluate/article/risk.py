@@ -1,4 +1,4 @@
-"""Claims 6 to 8: toxic flow (not here yet), hedging, and how inventory risk is punished."""
+"""Claims 7 and 8: hedging, and how inventory risk is punished."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from evaluate.article import played
 from evaluate.article.bench import RISK_AVERSION, Bench, Maker
 from evaluate.article.calibration import calibrated, mean_square_inventory
 from evaluate.article.chain import Chain
@@ -15,7 +14,7 @@ from evaluate.article.finding import Cell, Finding, Label, Verdict, labels
 from evaluate.article.quoting import ROUNDING, event_study
 from evaluate.article.slicing import evenly
 from evaluate.article.trader import price_schedule
-from evaluate.text import number, with_interval
+from evaluate.text import number
 from mmenv.objectives import ExponentialUtility, Objective, QuadraticPenalty, RiskNeutral
 from mmenv.solver import evaluate_exactly
 
@@ -24,23 +23,6 @@ LAGS = (0, 1, 2, 5, 10, 20, 50)
 LATE = 10
 # How far out the skew is compared with that of a flat maker.
 FAR = 8
-
-
-def claim_6(bench: Bench) -> Finding:
-    """Toxic flow makes the maker protect itself: only what can be measured without informed takers."""
-    horizons = [bench.steps(part) for part in (0.01, 0.05, 0.25)]
-    found = played.markouts(bench, horizons)
-    rows: list[list[Cell]] = [labels("after", "markout", "exact")]
-    for h, figure in zip(horizons, found, strict=True):
-        rows.append([Label("time_after", {"time": bench.time(h)}), with_interval(figure), "0"])
-    values = {
-        "markout": found[1].value,
-        "half_width": found[1].half_width,
-        "time": bench.time(horizons[1]),
-        "half_spread": _half_spread(bench),
-    }
-    facts = {"zero": all(f.low <= 0 <= f.high for f in found)}
-    return Finding(6, Verdict.UNTESTABLE, values, facts, {"markouts": rows})
 
 
 def claim_7(bench: Bench) -> Finding:
