@@ -1,0 +1,284 @@
+"""Calibration: from a recording to the market that fits it best, with intervals and a verdict (docs/real-markets.md)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmenv import _validate
+from mmenv.data import flow, goodness, volatility
+from mmenv.data.clean import DEFAULT_GAP
+from mmenv.data.curves import Curve, Exponential, Power, Table
+from mmenv.data.likelihood import Fit, Interval, fit, positive, sample
+from mmenv.data.recording import (
+    SECOND,
+    MarketOrders,
+    Quotes,
+    RecordingError,
+    Trades,
+    check_tick,
+    infer_tick,
+    market_orders,
+    quotes_from_trades,
+)
+from mmenv.data.steps import Steps, cut, order_reaches
+from mmenv.fills import FILL_LAWS
+from mmenv.market import Market
+from mmenv.objectives import ExponentialPenalty
+from mmenv.solver import evaluate_exactly, solve
+
+SIDES = ("bid", "ask")
+# The default market has 0.7 market orders per side and step, and 200 steps in a session: so do calibrated ones.
+ORDERS_PER_STEP = 0.7
+STEPS = 200
+KNOTS = 8
+# The default market's penalty, in units of what trading earns there: eta = A / (k PENALTY_UNITS).
+PENALTY_UNITS = 140 / 1.5
+RATE = 0.3
+# A state that is visited more rarely than this may have its best quote outside the box of depths.
+RARE = 1e-6
+MARGIN = 0.5  # of the box beyond the optimal quotes, in 1/k
+MOST_SEEN = 1e-4  # chance of standing at the inventory limit that counts as not feeling it
+LIMITS = (20, 30, 45, 70, 100)
+
+
+@dataclass(frozen=True)
+class Side:
+    """The fill curve of one side, or of both together.
+
+    Attributes:
+        name: "bid", "ask" or "both".
+        arrival_rate: A [1 / s], from the deepest trade of each step.
+        depth_decay: k [1 / price], likewise.
+        order_rate: A from single market orders against the mid just before each [1 / s]; NaN for "both".
+        order_decay: k likewise.
+        goodness: of the exponential curve.
+        fits: by shape, all fitted to the same steps.
+    """
+
+    name: str
+    arrival_rate: Interval
+    depth_decay: Interval
+    order_rate: Interval
+    order_decay: Interval
+    goodness: goodness.Goodness
+    fits: dict[str, Fit]
+
+    @property
+    def best_shape(self) -> str:
+        """The shape with the smallest AIC."""
+        return min(self.fits, key=lambda name: self.fits[name].aic)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a recording says about its market. Times are in seconds, depths in the recording's price unit.
+
+    Attributes:
+        steps: the recording in steps.
+        horizon: length of a session [s].
+        floor: reaches up to here say nothing about the curve [price].
+        law: the fill law.
+        trades: number of trades.
+        orders: number of market orders.
+        sides: bid, ask and both.
+        signature: volatility by lag.
+        drift: mean move of the mid [price / s].
+        markouts: of market orders, by horizon.
+        clustering: of market orders.
+        informed: takers who know something, where the steps tell.
+        guessed_quotes: whether the quotes were guessed from the trades.
+    """
+
+    steps: Steps
+    horizon: float
+    floor: float
+    law: str
+    trades: int
+    orders: int
+    sides: dict[str, Side]
+    signature: volatility.Signature
+    drift: Interval
+    markouts: tuple[flow.Markout, ...]
+    clustering: flow.Clustering
+    informed: flow.Informed | None
+    guessed_quotes: bool
+
+    @property
+    def seconds(self) -> float:
+        """How long the recording is, silences left out [s]."""
+        return len(self.steps) * self.steps.dt
+
+    def market(self) -> Market:
+        """The calibrated market: seconds, the recording's prices, both sides alike.
+
+        The box of depths holds the optimal quotes of every state that is visited, with room; the inventory limit is
+        not felt by the optimum.
+        """
+        both = self.sides["both"]
+        steps = round(self.horizon / self.steps.dt)
+        decay = both.depth_decay.value
+        deepest = (max(0.0, math.log(both.arrival_rate.value * self.steps.dt)) + 8) / decay
+        fields: dict[str, Any] = {
+            "initial_mid": float(self.steps.mid[0]),
+            "volatility": self.signature.best.value,
+            "horizon": steps * self.steps.dt,
+            "steps": steps,
+            "arrival_rate": both.arrival_rate.value,
+            "depth_decay": decay,
+            "min_depth": -4 / decay,
+            "max_depth": deepest,
+            "fill_law": self.law,
+        }
+        return _boxed(fields, self.objective(), self.steps.tick)
+
+    def objective(self) -> ExponentialPenalty:
+        """The default objective in this market's units: the penalty is to trading profit as in the default market."""
+        both = self.sides["both"]
+        return ExponentialPenalty(both.arrival_rate.value / both.depth_decay.value / PENALTY_UNITS, RATE)
+
+    def environment(self) -> dict[str, Any]:
+        """Keyword arguments of the environments: what `market.json` holds."""
+        return {"market": self.market().to_dict(), "objective": self.objective().to_dict()}
+
+
+def _boxed(fields: dict[str, Any], objective: ExponentialPenalty, tick: float) -> Market:
+    """The market with the smallest limit and box that the optimum does not feel."""
+    for limit in LIMITS:
+        market = Market(max_inventory=limit, **fields)
+        quotes = solve(market, objective).quotes
+        visits = evaluate_exactly(market, objective, quotes).visits
+        if visits[:, :, [0, -1]].sum(axis=(1, 2)).max() <= MOST_SEEN:
+            break
+    seen = visits[:-1] > RARE
+    depths = np.concatenate([side[seen & np.isfinite(side)] for side in (quotes.bid_depth, quotes.ask_depth)])
+    low, high = (float(end) + sign * MARGIN / market.depth_decay for end, sign in ((depths.min(), -1), (depths.max(), 1)))
+    low, high = math.floor(low / tick) * tick, math.ceil(high / tick) * tick
+    return Market(**{**fields, "max_inventory": limit, "min_depth": round(low, 10), "max_depth": round(high, 10)})
+
+
+def calibrate(
+    trades: Trades,
+    quotes: Quotes | None = None,
+    *,
+    dt: float | None = None,
+    tick: float | None = None,
+    horizon: float | None = None,
+    floor: float | None = None,
+    law: str = "poisson",
+    gap: float = DEFAULT_GAP,
+) -> Calibration:
+    """Fit a market to a recording.
+
+    Args:
+        trades: the trades.
+        quotes: the best quotes over the same time; None guesses them from the trades.
+        dt: length of a step [s]; None takes the round number that makes about 0.7 market orders per side and step.
+        tick: of the prices; None reads it from them.
+        horizon: length of a session [s]; None takes 200 steps.
+        floor: the curve is fitted to reaches beyond this [price]; None takes half the usual spread less half a tick.
+        law: "poisson" or "linear".
+        gap: silences longer than this are left out [s].
+
+    Raises:
+        TypeError, ValueError: an argument is out of its range.
+        RecordingError: the recording is too short, or one side of it is empty.
+    """
+    law = _validate.choice("law", law, FILL_LAWS)
+    guessed = quotes is None
+    if tick is None:
+        tick = infer_tick(trades.price, *(() if quotes is None else (quotes.bid, quotes.ask)))
+    tick = _validate.real("tick", tick, above=0)
+    check_tick(tick, trades.price, *(() if quotes is None else (quotes.bid, quotes.ask)))
+    if quotes is None:
+        quotes = quotes_from_trades(trades, tick)
+    orders = market_orders(trades)
+    dt = _usual_dt(orders) if dt is None else _validate.real("dt", dt, above=0)
+    steps = cut(trades, quotes, dt, tick, gap)
+    horizon = STEPS * dt if horizon is None else _validate.real("horizon", horizon, above=0)
+    if round(horizon / dt) < 1:
+        raise RecordingError(f"horizon must be at least dt = {dt:g} s, got {horizon:g} s")
+    if floor is None:
+        floor = max(0.0, round(float(np.median(steps.half_spread)) / tick - 0.5) * tick)
+    floor = _validate.real("floor", floor, at_least=0)
+    return Calibration(
+        steps=steps,
+        horizon=round(horizon / dt) * dt,
+        floor=floor,
+        law=law,
+        trades=len(trades),
+        orders=len(orders.time),
+        sides=_sides(steps, orders, quotes, floor, law),
+        signature=volatility.signature(steps),
+        drift=volatility.drift(steps),
+        markouts=flow.markouts(orders, quotes),
+        clustering=flow.clustering(orders, steps),
+        informed=flow.informed(steps),
+        guessed_quotes=guessed,
+    )
+
+
+def _usual_dt(orders: MarketOrders) -> float:
+    """The number 1, 2 or 5 times a power of ten that is nearest to 0.7 market orders per side [s]."""
+    seconds = (int(orders.time[-1]) - int(orders.time[0])) / SECOND
+    if len(orders.time) < 20 or seconds <= 0:
+        raise RecordingError(f"a calibration needs at least 20 market orders over some time, got {len(orders.time)}")
+    wanted = ORDERS_PER_STEP * 2 * seconds / len(orders.time)
+    power = math.floor(math.log10(wanted))
+    return min((m * 10.0**p for p in (power, power + 1) for m in (1, 2, 5)), key=lambda dt: abs(math.log(dt / wanted)))
+
+
+def _sides(steps: Steps, orders: MarketOrders, quotes: Quotes, floor: float, law: str) -> dict[str, Side]:
+    reaches = {"bid": steps.bid_reach, "ask": steps.ask_reach}
+    beyond = order_reaches(orders, quotes, steps.tick)
+    singles = {name: beyond[(orders.side == sign) & ~np.isnan(beyond)] for name, sign in (("bid", -1), ("ask", 1))}
+    # Step by step, so that blocks of time hold both sides.
+    reaches["both"] = np.stack([steps.bid_reach, steps.ask_reach], axis=1).ravel()
+    singles["both"] = np.concatenate([singles["bid"], singles["ask"]])
+    return {
+        name: _side(name, reaches[name], singles[name], steps, len(steps) * (1 + (name == "both")), floor, law)
+        for name in (*SIDES, "both")
+    }
+
+
+def _side(
+    name: str, reach: np.ndarray, single: np.ndarray, steps: Steps, exposure: float, floor: float, law: str
+) -> Side:
+    try:
+        data = sample(reach, steps.tick, floor, law)
+        exponential = fit(data, Exponential())
+        fits = {"exponential": exponential} | {shape.name: _start_from(exponential, shape) for shape in _others(data)}
+        orders = fit(sample(single, steps.tick, floor, "orders", exposure), Exponential())
+    except RecordingError as error:
+        raise RecordingError(f"{name} side: {error}") from error
+    per_second = 1 / steps.dt
+    return Side(
+        name,
+        positive(exponential, 0).scaled(per_second),
+        positive(exponential, 1),
+        positive(orders, 0).scaled(per_second),
+        positive(orders, 1),
+        goodness.goodness(exponential),
+        fits,
+    )
+
+
+def _others(data: Any) -> list[Curve]:
+    weights = np.cumsum(data.count[1:]) / data.seen
+    inner = data.high[1:][np.searchsorted(weights, np.arange(1, KNOTS) / KNOTS)]
+    knots = np.unique(np.concatenate([[data.floor], inner]))
+    return [Power(), Table(tuple(knots[knots < data.high[-1]].tolist()))]
+
+
+def _start_from(exponential: Fit, curve: Curve) -> Fit:
+    """Fit another shape to the same data, starting where it is close to the exponential."""
+    arrivals, decay = exponential.parameters
+    if isinstance(curve, Power):
+        starts = [np.array([arrivals, math.log(alpha) - decay, math.log(alpha)]) for alpha in (0.7, 3.0, 30.0)]
+    else:
+        assert isinstance(curve, Table)
+        starts = [np.concatenate([[arrivals - math.exp(decay) * exponential.data.floor], np.full(len(curve.knots), decay)])]
+    return max((fit(exponential.data, curve, start) for start in starts), key=lambda found: found.log_likelihood)

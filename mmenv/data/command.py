@@ -1,0 +1,113 @@
+"""What `python -m mmenv calibrate` does: read, fit, print, write."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mmenv.data import summary
+from mmenv.data.calibration import Calibration, calibrate as fit_market
+from mmenv.data.readers import read_quotes, read_trades
+from mmenv.data.recording import Quotes, RecordingError, Trades
+from mmenv.data.replay import RecordedTape, save_tape, tape_of
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """Run the command with its parsed options.
+
+    Raises:
+        RecordingError, TypeError, ValueError, OSError: the message is one sentence.
+    """
+    bar = sys.stderr.isatty() if options.progress is None else options.progress
+    out = Path(options.out)
+    if out.exists() and not out.is_dir():
+        raise RecordingError(f"--out must be a folder, got the file {options.out!r}")
+    trades, quotes = _read(options, bar)
+    found = fit_market(
+        trades,
+        quotes,
+        dt=options.dt,
+        tick=options.tick,
+        horizon=options.horizon,
+        floor=options.floor,
+        law=options.law,
+        gap=options.gap,
+    )
+    print(_heading(found))
+    print(summary.text(found))
+    environment = found.environment()
+    tape = _tape(found, options)
+    _write(out, environment, found, tape)
+    figures = [] if options.no_figures else _draw(out, found)
+    print()
+    print(_told(out, environment["market"], tape, figures))
+
+
+def _read(options: argparse.Namespace, bar: bool) -> tuple[Trades, Quotes | None]:
+    trades, report = read_trades(
+        options.trades, _mapping(options.columns, "--columns"), options.time_unit, options.side_is, bar
+    )
+    print(report)
+    if options.quotes is None:
+        return trades, None
+    columns = _mapping(options.quote_columns, "--quote-columns")
+    quotes, report = read_quotes(options.quotes, columns, options.time_unit, messages=options.trades, bar=bar)
+    print(report)
+    return trades, quotes
+
+
+def _mapping(words: str | None, flag: str) -> dict[str, str] | None:
+    if words is None:
+        return None
+    pairs = [word.partition("=") for word in words.split(",")]
+    if not all(name and equals and column for name, equals, column in pairs):
+        raise RecordingError(f"{flag} must be name=column pairs with commas between them, got {words!r}")
+    return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _heading(found: Calibration) -> str:
+    return (
+        f"{found.seconds:,.1f} s in {len(found.steps):,} steps of {found.steps.dt:g} s; {found.trades:,} trades, "
+        f"{found.orders:,} market orders; tick {found.steps.tick:g}; fitted to reaches beyond {found.floor:g}\n"
+    )
+
+
+def _tape(found: Calibration, options: argparse.Namespace) -> RecordedTape | None:
+    """The recording as a tape; None where it is shorter than a session."""
+    try:
+        tape = tape_of(found.steps, round(found.horizon / found.steps.dt), options.rule)
+    except RecordingError:
+        return None
+    return RecordedTape(tape.tape, tape.start, tape.dt, tape.tick, tape.rule, Path(options.trades).name)
+
+
+def _write(out: Path, environment: dict[str, Any], found: Calibration, tape: RecordedTape | None) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for name, values in (("market.json", environment), ("calibration.json", summary.values(found))):
+        (out / name).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    if tape is not None:
+        save_tape(out / "tape.npz", tape)
+
+
+def _draw(out: Path, found: Calibration) -> list[str]:
+    from mmenv.data import plots
+
+    return plots.draw_all(found, out)
+
+
+def _told(out: Path, market: dict[str, Any], tape: RecordedTape | None, figures: list[str]) -> str:
+    told = [
+        f"{out / 'market.json'}: sessions of {market['horizon']:g} s in {market['steps']} steps, depths from "
+        f"{market['min_depth']:g} to {market['max_depth']:g}, at most {market['max_inventory']} units",
+        f"{out / 'calibration.json'}: everything above",
+    ]
+    if tape is None:
+        told.append("no tape: the recording is shorter than a session (a shorter --horizon makes one)")
+    else:
+        told.append(f"{out / 'tape.npz'}: {tape.tape.paths} recorded sessions")
+    if figures:
+        told.append(f"{out}: {', '.join(figures)}")
+    return "\n".join(told)

@@ -1,0 +1,165 @@
+"""What the stream of market orders is like: markouts, clustering, and how much of it is informed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from mmenv.data.likelihood import BLOCKS, CONFIDENCE, Interval, _inverse, block_sums, climb, hessian
+from mmenv.data.recording import SECOND, MarketOrders, Quotes, in_force
+from mmenv.data.steps import Steps
+
+MARKOUTS = (0.0, 0.1, 0.5, 1.0, 5.0, 10.0)
+SIGN_LAGS = (1, 2, 5, 10, 20, 50)
+FANO_WINDOWS = (1, 10, 100)
+FEWEST = 100
+SCOUT = 10_000
+
+
+@dataclass(frozen=True)
+class Markout:
+    """How far the mid went in the direction of the taker.
+
+    Attributes:
+        horizon: after the order [s].
+        mean: mean over orders, from the mid just before the order [price].
+    """
+
+    horizon: float
+    mean: Interval
+
+
+def markouts(orders: MarketOrders, quotes: Quotes, horizons: tuple[float, ...] = MARKOUTS) -> tuple[Markout, ...]:
+    """Mean move of the mid in the taker's direction from just before each order to `horizon` seconds after it.
+
+    Orders too close to the ends of the recording are left out. Horizons with fewer than a hundred orders are, too.
+    """
+    before = in_force(quotes, orders.time, inclusive=False)
+    found = []
+    for horizon in horizons:
+        later = orders.time + round(horizon * SECOND)
+        at = in_force(quotes, later, inclusive=True)
+        inside = (before >= 0) & (later <= quotes.time[-1])
+        if np.count_nonzero(inside) >= FEWEST:
+            moves = orders.side[inside] * (quotes.mid[at[inside]] - quotes.mid[before[inside]])
+            found.append(Markout(horizon, mean_interval(moves)))
+    return tuple(found)
+
+
+def mean_interval(values: np.ndarray) -> Interval:
+    """The mean with its interval if the values are independent, and one that holds if they cluster in time."""
+    mean, count = float(np.mean(values)), len(values)
+    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(count)
+    sums = block_sums(values[:, None] - mean)[:, 0]
+    wide = float(stats.t.ppf((1 + CONFIDENCE) / 2, BLOCKS - 1)) * float(np.std(sums, ddof=1)) * math.sqrt(BLOCKS) / count
+    return Interval(mean, mean - half, mean + half, mean - wide, mean + wide)
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Does flow come in bursts, and in runs of one side?
+
+    Attributes:
+        fano: (window [s], variance over mean of the number of orders in it); 1 for a Poisson process.
+        sign: (lag [orders], autocorrelation of the sides); 0 where sides are independent.
+        sign_bound: autocorrelations within +- this are noise, 95 of 100 times.
+    """
+
+    fano: tuple[tuple[float, float], ...]
+    sign: tuple[tuple[int, float], ...]
+    sign_bound: float
+
+
+def clustering(orders: MarketOrders, steps: Steps) -> Clustering:
+    """Fano factors over windows of 1, 10 and 100 steps, and the autocorrelation of the sides of successive orders."""
+    edges = steps.start[0] + round(steps.dt * SECOND) * np.arange(
+        (steps.start[-1] - steps.start[0]) // round(steps.dt * SECOND) + 2
+    )
+    counts, _ = np.histogram(orders.time, edges)
+    fano = []
+    for window in FANO_WINDOWS:
+        whole = len(counts) // window
+        if whole >= 10:
+            sums = counts[: whole * window].reshape(whole, window).sum(axis=1)
+            fano.append((window * steps.dt, float(np.var(sums, ddof=1) / max(np.mean(sums), 1e-300))))
+    sides = orders.side - np.mean(orders.side)
+    scale = float(np.mean(sides**2)) or math.nan
+    sign = tuple(
+        (lag, float(np.mean(sides[lag:] * sides[:-lag])) / scale) for lag in SIGN_LAGS if len(sides) > 10 * lag
+    )
+    return Clustering(tuple(fano), sign, float(stats.norm.ppf((1 + CONFIDENCE) / 2)) / math.sqrt(len(sides)))
+
+
+@dataclass(frozen=True)
+class Informed:
+    """Takers who know something: after a step in which buyers reached beyond the mid it jumps up with some chance.
+
+    Attributes:
+        share: rho, the probability that the reach of a side is informed.
+        jump: J, by how much the mid then moves in its direction [price].
+        volatility: of what is left, jumps taken out [price / sqrt(s)].
+        p_value: of the test that there are none (likelihood ratio).
+    """
+
+    share: Interval
+    jump: Interval
+    volatility: Interval
+    p_value: float
+
+
+def informed(steps: Steps) -> Informed | None:
+    """Fit mid_move = J (I_ask - I_bid) - compensator + sigma sqrt(dt) Z with I = 1{reach > 0} Bernoulli(rho), by ML.
+
+    Sides are independent given the reaches, and the compensator is rho J times the difference of the frequencies of
+    the two reaches, so that the mid has no drift.
+
+    Returns:
+        The fit; None where takers make no difference to the mid, or too few steps tell.
+    """
+    ask, bid = steps.ask_reach > 0, steps.bid_reach > 0
+    moves, scale = steps.mid_move, float(np.std(steps.mid_move))
+    if min(np.count_nonzero(ask), np.count_nonzero(bid)) < FEWEST or scale == 0:
+        return None
+    net = float(np.mean(ask) - np.mean(bid))
+    flags = np.stack([ask, bid])
+
+    def target(parameters: np.ndarray, stride: int = 1) -> float:
+        return _mixture(moves[::stride] / scale, flags[:, ::stride], net, parameters)
+
+    pull = float(np.mean(moves[ask & ~bid]) - np.mean(moves[bid & ~ask])) / 2 / scale if (ask != bid).any() else 0.0
+    if not pull > 0:
+        return None
+    stride = -(-len(moves) // SCOUT)  # where to climb from is found on a part of the steps
+    tops = []
+    for share in (0.1, 0.4, 0.8):
+        start = np.array([math.log(share / (1 - share)), math.log(pull / share), math.log(0.7)])
+        tops.append(climb(lambda parameters: target(parameters, stride), start))
+    best = max(tops, key=lambda pair: pair[1])
+    parameters, top = best if stride == 1 else climb(target, best[0])
+    without = float(np.sum(stats.norm.logpdf(moves / scale, scale=np.sqrt(np.mean((moves / scale) ** 2)))))
+    covariance = _inverse(-hessian(target, parameters))
+    z = stats.norm.ppf((1 + CONFIDENCE) / 2)
+    low, high = (parameters + sign * z * np.sqrt(np.diag(covariance)) for sign in (-1, 1))
+    with np.errstate(over="ignore"):
+        share = Interval(*(float(1 / (1 + np.exp(-values[0]))) for values in (parameters, low, high)))
+        jump = Interval(*(float(scale * np.exp(values[1])) for values in (parameters, low, high)))
+        rest = Interval(*(float(scale * np.exp(values[2]) / math.sqrt(steps.dt)) for values in (parameters, low, high)))
+    return Informed(share, jump, rest, float(stats.chi2.sf(2 * (top - without), 2)))
+
+
+def _mixture(moves: np.ndarray, flags: np.ndarray, net: float, parameters: np.ndarray) -> float:
+    """ln of the likelihood of mid moves in units of their deviation; parameters (logit rho, ln J, ln sigma)."""
+    with np.errstate(over="ignore", divide="ignore"):
+        share, jump, sigma = 1 / (1 + np.exp(-parameters[0])), np.exp(parameters[1]), np.exp(parameters[2])
+        chances = np.where(flags, share, 0.0)
+        density = np.zeros_like(moves)
+        for up in (0, 1):
+            for down in (0, 1):
+                weight = np.where(up, chances[0], 1 - chances[0]) * np.where(down, chances[1], 1 - chances[1])
+                z = (moves - jump * (up - down - share * net)) / sigma
+                density += weight * np.exp(-0.5 * z * z)
+        total = float(np.sum(np.log(density))) - len(moves) * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
+    return total if math.isfinite(total) else -math.inf

@@ -1,0 +1,81 @@
+"""Does a fitted fill curve fit? A test, and by how much it misses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from mmenv.data.likelihood import Fit, Sample
+
+BINS = 20
+FEWEST_EXPECTED = 5.0
+SIGNIFICANT = 0.01
+WORTH_A_WORD = 0.02
+
+
+@dataclass(frozen=True)
+class Goodness:
+    """How well a curve fits.
+
+    Attributes:
+        p_value: of the chi-square test; small where the curve is wrong.
+        miss: the largest error of the fill probability of a step over all depths, in probability.
+        miss_at: the depth at which it is [price].
+    """
+
+    p_value: float
+    miss: float
+    miss_at: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the data do not contradict the curve, or do so by less than matters."""
+        return self.p_value >= SIGNIFICANT or self.miss <= WORTH_A_WORD
+
+
+def goodness(fitted: Fit, seed: int = 0) -> Goodness:
+    """Test a curve that was fitted to the reaches of steps.
+
+    Each reach is known up to a cell, so it is drawn within its cell by the fitted law, and its probability is then
+    uniform if the law is right (randomised probability integral transform; the seed pins the draw). A chi-square
+    test compares its histogram with the uniform one: a bin for what lies below the floor, which a curve with a free
+    rate always fits, and twenty for the rest.
+
+    Args:
+        fitted: to steps, under the poisson or the linear law.
+        seed: of the draw.
+    """
+    data = fitted.data
+    below = 1 - fitted.survival(np.array([data.floor]))[0]
+    ends = [1 - fitted.survival(side) for side in (np.r_[data.floor, data.low[1:]], data.high)]
+    low, high = np.where(np.arange(len(data.low)) == 0, 0.0, ends[0])[data.cell], ends[1][data.cell]
+    uniform = low + (high - low) * np.random.default_rng(seed).random(len(low))
+    bins = int(min(BINS, max(2, len(uniform) * (1 - below) // FEWEST_EXPECTED)))
+    edges = np.concatenate([[0.0], np.linspace(below, 1.0, bins + 1)])
+    observed, _ = np.histogram(uniform, edges)
+    expected = np.diff(edges) * len(uniform)
+    used = expected > 0
+    chi = float(np.sum((observed[used] - expected[used]) ** 2 / expected[used]))
+    freedom = max(1, int(np.count_nonzero(used)) - 1 - len(fitted.parameters))
+    depth, frequency = empirical(data)
+    misses = np.abs(frequency - fitted.survival(depth))
+    worst = int(np.argmax(misses))
+    return Goodness(float(stats.chi2.sf(chi, freedom)), float(misses[worst]), float(depth[worst]))
+
+
+def empirical(data: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """How often a quote at some depth would have filled within a step, at the depths where that is known.
+
+    Between two neighbouring cells the frequency is known: from where the one ends to where the other begins. Where
+    cells overlap, because the mid lay on a tick in some steps and between two in others, it belongs to the middle.
+
+    Returns:
+        Depths, rising [price], and frequencies, two of each for every cell.
+    """
+    beyond = np.cumsum(data.count[:0:-1])[::-1] / data.steps
+    ends, begins = np.concatenate([[data.floor], data.high[1:-1]]), data.low[1:]
+    middle = (ends + begins) / 2
+    depth = np.stack([np.minimum(ends, middle), np.maximum(begins, middle)], axis=1)
+    return depth.ravel(), np.repeat(beyond, 2)
