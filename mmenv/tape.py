@@ -133,6 +133,21 @@ class Tape:
         mid_move, bid_reach, ask_reach = tape
         return cls(mid_move, bid_reach, ask_reach, regime)
 
+    @classmethod
+    def from_trades(cls, trades: Any, quotes: Any = None, *, dt: float, steps: int, **options: Any) -> Tape:
+        """Sessions of a recorded market: per step the mid's move and how far takers reached on each side of it.
+
+        The arguments are those of `mmenv.data.tape_from_trades`; trades and quotes are files or what the readers
+        of `mmenv.data` return. See docs/real-markets.md for what a replay leaves out.
+
+        Raises:
+            ValueError: an argument is out of its range, or the recording holds no whole session.
+            ModuleNotFoundError: files are given and the extra `data` is not installed.
+        """
+        from mmenv.data import tape_from_trades
+
+        return tape_from_trades(trades, quotes, dt=dt, steps=steps, **options).tape
+
 
 def draw_chunks(market: Market, blocks: range, seed: int, episode: int) -> Iterator[tuple[np.ndarray, ...]]:
     """Draw a session's rows for whole blocks of environments, at most `ROWS` rows at a time.

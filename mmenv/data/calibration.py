@@ -34,13 +34,15 @@ SIDES = ("bid", "ask")
 # The default market has 0.7 market orders per side and step, and 200 steps in a session: so do calibrated ones.
 ORDERS_PER_STEP = 0.7
 STEPS = 200
+SESSIONS = 10
+FEWEST = 20
 KNOTS = 8
 # The default market's penalty, in units of what trading earns there: eta = A / (k PENALTY_UNITS).
 PENALTY_UNITS = 140 / 1.5
 RATE = 0.3
 # A state that is visited more rarely than this may have its best quote outside the box of depths.
 RARE = 1e-6
-MARGIN = 0.5  # of the box beyond the optimal quotes, in 1/k
+MARGIN = 1.0  # of the box beyond the optimal quotes, in 1/k
 MOST_SEEN = 1e-4  # chance of standing at the inventory limit that counts as not feeling it
 LIMITS = (20, 30, 45, 70, 100)
 
@@ -84,6 +86,7 @@ class Calibration:
         law: the fill law.
         trades: number of trades.
         orders: number of market orders.
+        touch: share of the market orders that went no further than the floor.
         sides: bid, ask and both.
         signature: volatility by lag.
         drift: mean move of the mid [price / s].
@@ -99,6 +102,7 @@ class Calibration:
     law: str
     trades: int
     orders: int
+    touch: float
     sides: dict[str, Side]
     signature: volatility.Signature
     drift: Interval
@@ -155,7 +159,8 @@ def _boxed(fields: dict[str, Any], objective: ExponentialPenalty, tick: float) -
             break
     seen = visits[:-1] > RARE
     depths = np.concatenate([side[seen & np.isfinite(side)] for side in (quotes.bid_depth, quotes.ask_depth)])
-    low, high = (float(end) + sign * MARGIN / market.depth_decay for end, sign in ((depths.min(), -1), (depths.max(), 1)))
+    margin = MARGIN / market.depth_decay
+    low, high = min(0.0, float(depths.min()) - margin), float(depths.max()) + margin
     low, high = math.floor(low / tick) * tick, math.ceil(high / tick) * tick
     return Market(**{**fields, "max_inventory": limit, "min_depth": round(low, 10), "max_depth": round(high, 10)})
 
@@ -179,7 +184,8 @@ def calibrate(
         dt: length of a step [s]; None takes the round number that makes about 0.7 market orders per side and step.
         tick: of the prices; None reads it from them.
         horizon: length of a session [s]; None takes 200 steps.
-        floor: the curve is fitted to reaches beyond this [price]; None takes half the usual spread less half a tick.
+        floor: the curve is fitted to reaches beyond this [price]; None takes half the usual spread and half a tick, so
+            that only trades beyond the best quote count: no quote within the spread is seen by them.
         law: "poisson" or "linear".
         gap: silences longer than this are left out [s].
 
@@ -195,15 +201,14 @@ def calibrate(
     check_tick(tick, trades.price, *(() if quotes is None else (quotes.bid, quotes.ask)))
     if quotes is None:
         quotes = quotes_from_trades(trades, tick)
+    floor = _touch(quotes, tick) if floor is None else _validate.real("floor", floor, at_least=0)
     orders = market_orders(trades)
-    dt = _usual_dt(orders) if dt is None else _validate.real("dt", dt, above=0)
+    reaches = order_reaches(orders, quotes, tick)
+    dt = _usual_dt(orders, reaches > floor) if dt is None else _validate.real("dt", dt, above=0)
     steps = cut(trades, quotes, dt, tick, gap)
-    horizon = STEPS * dt if horizon is None else _validate.real("horizon", horizon, above=0)
+    horizon = _usual_steps(len(steps)) * dt if horizon is None else _validate.real("horizon", horizon, above=0)
     if round(horizon / dt) < 1:
         raise RecordingError(f"horizon must be at least dt = {dt:g} s, got {horizon:g} s")
-    if floor is None:
-        floor = max(0.0, round(float(np.median(steps.half_spread)) / tick - 0.5) * tick)
-    floor = _validate.real("floor", floor, at_least=0)
     return Calibration(
         steps=steps,
         horizon=round(horizon / dt) * dt,
@@ -211,29 +216,50 @@ def calibrate(
         law=law,
         trades=len(trades),
         orders=len(orders.time),
-        sides=_sides(steps, orders, quotes, floor, law),
+        touch=float(np.mean(reaches <= floor)),
+        sides=_sides(steps, orders, reaches, floor, law),
         signature=volatility.signature(steps),
         drift=volatility.drift(steps),
         markouts=flow.markouts(orders, quotes),
         clustering=flow.clustering(orders, steps),
-        informed=flow.informed(steps),
+        informed=flow.informed(steps, floor),
         guessed_quotes=guessed,
     )
 
 
-def _usual_dt(orders: MarketOrders) -> float:
-    """The number 1, 2 or 5 times a power of ten that is nearest to 0.7 market orders per side [s]."""
-    seconds = (int(orders.time[-1]) - int(orders.time[0])) / SECOND
-    if len(orders.time) < 20 or seconds <= 0:
-        raise RecordingError(f"a calibration needs at least 20 market orders over some time, got {len(orders.time)}")
-    wanted = ORDERS_PER_STEP * 2 * seconds / len(orders.time)
+def _touch(quotes: Quotes, tick: float) -> float:
+    """Half the usual spread, by time, and half a tick: trades up to here went no further than the best quote."""
+    lasting = np.diff(quotes.time)
+    if not lasting.sum():
+        raise RecordingError("quotes must last for some time")
+    spreads = np.round((quotes.ask - quotes.bid)[:-1] / tick).astype(np.int64)
+    order = np.argsort(spreads)
+    usual = spreads[order][np.searchsorted(np.cumsum(lasting[order]), lasting.sum() / 2)]
+    return float(usual + 1) * tick / 2
+
+
+def _usual_dt(orders: MarketOrders, beyond: np.ndarray) -> float:
+    """The number 1, 2 or 5 times a power of ten that is nearest to 0.7 market orders beyond the floor per side [s]."""
+    seconds, count = (int(orders.time[-1]) - int(orders.time[0])) / SECOND, int(np.count_nonzero(beyond))
+    if count < FEWEST or seconds <= 0:
+        raise RecordingError(
+            f"a calibration needs at least {FEWEST} market orders beyond the floor over some time, got {count}"
+        )
+    wanted = ORDERS_PER_STEP * 2 * seconds / count
     power = math.floor(math.log10(wanted))
-    return min((m * 10.0**p for p in (power, power + 1) for m in (1, 2, 5)), key=lambda dt: abs(math.log(dt / wanted)))
+    return min(
+        (float(f"{m}e{p}") for p in (power, power + 1) for m in (1, 2, 5)), key=lambda dt: abs(math.log(dt / wanted))
+    )
 
 
-def _sides(steps: Steps, orders: MarketOrders, quotes: Quotes, floor: float, law: str) -> dict[str, Side]:
+def _usual_steps(steps: int) -> int:
+    """200 steps in a session, or fewer where that leaves fewer than ten sessions: 1, 2 or 5 times a power of ten."""
+    most = max(1, min(STEPS, steps // SESSIONS))
+    return max(m * 10**p for p in range(3) for m in (1, 2, 5) if m * 10**p <= most)
+
+
+def _sides(steps: Steps, orders: MarketOrders, beyond: np.ndarray, floor: float, law: str) -> dict[str, Side]:
     reaches = {"bid": steps.bid_reach, "ask": steps.ask_reach}
-    beyond = order_reaches(orders, quotes, steps.tick)
     singles = {name: beyond[(orders.side == sign) & ~np.isnan(beyond)] for name, sign in (("bid", -1), ("ask", 1))}
     # Step by step, so that blocks of time hold both sides.
     reaches["both"] = np.stack([steps.bid_reach, steps.ask_reach], axis=1).ravel()
@@ -280,5 +306,7 @@ def _start_from(exponential: Fit, curve: Curve) -> Fit:
         starts = [np.array([arrivals, math.log(alpha) - decay, math.log(alpha)]) for alpha in (0.7, 3.0, 30.0)]
     else:
         assert isinstance(curve, Table)
-        starts = [np.concatenate([[arrivals - math.exp(decay) * exponential.data.floor], np.full(len(curve.knots), decay)])]
+        starts = [
+            np.concatenate([[arrivals - math.exp(decay) * exponential.data.floor], np.full(len(curve.knots), decay)])
+        ]
     return max((fit(exponential.data, curve, start) for start in starts), key=lambda found: found.log_likelihood)

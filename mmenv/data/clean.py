@@ -51,7 +51,12 @@ class Cleaning:
 
 
 def clean_trades(
-    time: np.ndarray, price: np.ndarray, side: np.ndarray, size: np.ndarray, identity: np.ndarray | None, report: Cleaning
+    time: np.ndarray,
+    price: np.ndarray,
+    side: np.ndarray,
+    size: np.ndarray,
+    identity: np.ndarray | None,
+    report: Cleaning,
 ) -> Trades:
     """Sort trades by time and drop repeated ones; arrays of shape (rows,).
 

@@ -71,7 +71,7 @@ def _mapping(words: str | None, flag: str) -> dict[str, str] | None:
 def _heading(found: Calibration) -> str:
     return (
         f"{found.seconds:,.1f} s in {len(found.steps):,} steps of {found.steps.dt:g} s; {found.trades:,} trades, "
-        f"{found.orders:,} market orders; tick {found.steps.tick:g}; fitted to reaches beyond {found.floor:g}\n"
+        f"{found.orders:,} market orders; tick {found.steps.tick:g}; fitted to trades beyond {found.floor:g} from the mid\n"
     )
 
 

@@ -54,7 +54,9 @@ def mean_interval(values: np.ndarray) -> Interval:
     mean, count = float(np.mean(values)), len(values)
     half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * float(np.std(values, ddof=1)) / math.sqrt(count)
     sums = block_sums(values[:, None] - mean)[:, 0]
-    wide = float(stats.t.ppf((1 + CONFIDENCE) / 2, BLOCKS - 1)) * float(np.std(sums, ddof=1)) * math.sqrt(BLOCKS) / count
+    wide = (
+        float(stats.t.ppf((1 + CONFIDENCE) / 2, BLOCKS - 1)) * float(np.std(sums, ddof=1)) * math.sqrt(BLOCKS) / count
+    )
     return Interval(mean, mean - half, mean + half, mean - wide, mean + wide)
 
 
@@ -110,16 +112,20 @@ class Informed:
     p_value: float
 
 
-def informed(steps: Steps) -> Informed | None:
-    """Fit mid_move = J (I_ask - I_bid) - compensator + sigma sqrt(dt) Z with I = 1{reach > 0} Bernoulli(rho), by ML.
+def informed(steps: Steps, floor: float = 0.0) -> Informed | None:
+    """Fit mid_move = J (I_ask - I_bid) - compensator + sigma sqrt(dt) Z with I = 1{reach > floor} Bernoulli(rho), by ML.
 
     Sides are independent given the reaches, and the compensator is rho J times the difference of the frequencies of
     the two reaches, so that the mid has no drift.
 
+    Args:
+        steps: the recording.
+        floor: a side was reached where trades went beyond this, cells of half a tick to either side [price].
+
     Returns:
         The fit; None where takers make no difference to the mid, or too few steps tell.
     """
-    ask, bid = steps.ask_reach > 0, steps.bid_reach > 0
+    ask, bid = (reach + steps.tick / 2 > floor * (1 + 1e-9) for reach in (steps.ask_reach, steps.bid_reach))
     moves, scale = steps.mid_move, float(np.std(steps.mid_move))
     if min(np.count_nonzero(ask), np.count_nonzero(bid)) < FEWEST or scale == 0:
         return None

@@ -46,7 +46,15 @@ def _trades(time: str, price: str, size: str, side: str, **more: str) -> dict[st
 
 
 BINANCE_TRADES = ("id", "price", "qty", "quote_qty", "time", "is_buyer_maker")
-BINANCE_AGG = ("agg_trade_id", "price", "quantity", "first_trade_id", "last_trade_id", "transact_time", "is_buyer_maker")
+BINANCE_AGG = (
+    "agg_trade_id",
+    "price",
+    "quantity",
+    "first_trade_id",
+    "last_trade_id",
+    "transact_time",
+    "is_buyer_maker",
+)
 BINANCE_BOOK = (
     "update_id",
     "best_bid_price",
@@ -106,7 +114,13 @@ HEADED = (
             "bid_price",
             "bid_amount",
         ),
-        {"time": "timestamp", "bid": "bid_price", "ask": "ask_price", "bid_size": "bid_amount", "ask_size": "ask_amount"},
+        {
+            "time": "timestamp",
+            "bid": "bid_price",
+            "ask": "ask_price",
+            "bid_size": "bid_amount",
+            "ask_size": "ask_amount",
+        },
         time_unit="us",
     ),
 )
@@ -158,7 +172,12 @@ def sniff(lines: Sequence[str]) -> Format:
 
 def lobster_orderbook(columns: int) -> Format:
     """The format of a LOBSTER orderbook, whose times are those of its message file."""
-    names = tuple(f"{side}_{what}_{i}" for i in range(1, columns // 4 + 1) for side in ("ask", "bid") for what in ("price", "size"))
+    names = tuple(
+        f"{side}_{what}_{i}"
+        for i in range(1, columns // 4 + 1)
+        for side in ("ask", "bid")
+        for what in ("price", "size")
+    )
     fields = {"bid": "bid_price_1", "ask": "ask_price_1"}
     return Format("LOBSTER orderbook", "quotes", names, fields, scale=1e-4)
 
@@ -169,9 +188,7 @@ def is_lobster_orderbook(lines: Sequence[str]) -> bool:
     return all(len(row) % 4 == 0 and len(row) == len(rows[0]) and set(row) <= set("ibd") for row in rows)
 
 
-def mapped(
-    columns: Mapping[str, str], lines: Sequence[str], time_unit: str | None, side_is: str = "taker"
-) -> Format:
+def mapped(columns: Mapping[str, str], lines: Sequence[str], time_unit: str | None, side_is: str = "taker") -> Format:
     """A format from a mapping of our names to a file's column names.
 
     Args:
@@ -191,9 +208,13 @@ def mapped(
             raise RecordingError(f"--columns must name {', '.join(wanted)}, got {', '.join(columns)}")
     for name, column in columns.items():
         if name not in ("time", "price", "side", "size", "id", "bid", "ask", "bid_size", "ask_size"):
-            raise RecordingError(f"--columns knows time, price, side, size, id, bid, ask, bid_size, ask_size, got {name!r}")
+            raise RecordingError(
+                f"--columns knows time, price, side, size, id, bid, ask, bid_size, ask_size, got {name!r}"
+            )
         if column not in header:
-            raise RecordingError(f"the column {column!r} for {name} is not in the file, whose columns are {', '.join(header)[:200]}")
+            raise RecordingError(
+                f"the column {column!r} for {name} is not in the file, whose columns are {', '.join(header)[:200]}"
+            )
     sign = 1 if side_is == "taker" else -1
     sides = {word: sign * side for word, side in TAKER_SIDE.items()}
     sides |= {"true": -sign, "false": sign} if side_is == "taker" else {"true": -1, "false": 1}

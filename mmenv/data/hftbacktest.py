@@ -133,6 +133,8 @@ def _events(path: Path) -> tuple[np.ndarray, Cleaning]:
         raise RecordingError(f"{path} is no readable npz file of events: {error}") from error
     needed = ("ev", "exch_ts", "px", "qty")
     if events.ndim != 1 or events.dtype.names is None or not set(needed) <= set(events.dtype.names):
-        raise RecordingError(f"{path} must hold one array of events with the fields {', '.join(needed)}, got {events.dtype}")
+        raise RecordingError(
+            f"{path} must hold one array of events with the fields {', '.join(needed)}, got {events.dtype}"
+        )
     stamped = events["ev"] & EXCHANGE != 0
     return (events[stamped] if stamped.any() else events), Cleaning(path.name, NAME, rows=len(events))

@@ -169,7 +169,9 @@ def fit(data: Sample, curve: Curve, start: np.ndarray | None = None) -> Fit:
         RecordingError: the likelihood has no top: under the linear law where every step has a trade beyond the floor.
     """
     if data.law == "linear" and data.count[0] == 0:
-        raise RecordingError("every step has a trade beyond the floor, so the linear law has no rate: shorten dt or use poisson")
+        raise RecordingError(
+            "every step has a trade beyond the floor, so the linear law has no rate: shorten dt or use poisson"
+        )
     if start is None:
         weights = data.count[1:] / data.seen
         excess = float(weights @ ((data.low[1:] + data.high[1:]) / 2)) - data.floor
@@ -237,9 +239,11 @@ def hessian(target: Callable[[np.ndarray], float], at: np.ndarray) -> np.ndarray
 
 def _inverse(information: np.ndarray) -> np.ndarray:
     """Inverse of the information; infinite variances where it is singular."""
-    if not np.isfinite(information).all() or np.linalg.eigvalsh(information)[0] <= 0:
-        return np.full_like(information, np.inf)
-    return np.linalg.inv(information)
+    if np.isfinite(information).all():
+        values, vectors = np.linalg.eigh(information)
+        if values[0] > 1e-13 * values[-1]:
+            return (vectors / values) @ vectors.T
+    return np.full_like(information, np.inf)
 
 
 def _sandwich(data: Sample, curve: Curve, parameters: np.ndarray, covariance: np.ndarray) -> np.ndarray:

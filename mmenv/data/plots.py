@@ -46,7 +46,9 @@ def fill_curve(calibration: Calibration) -> Figure:
             axis.plot(smooth, fitted.survival(smooth), line, color=colour, label=f"{shape} (AIC {fitted.aic:,.0f})")
         axis.set_yscale("log")
         axis.set_ylim(0.5 / data.steps, 1.3)
-        axis.set_title(f"{name}: k = {side.depth_decay.value:.3g}, misses by up to {side.goodness.miss:.2f}", fontsize=10)
+        axis.set_title(
+            f"{name}: k = {side.depth_decay.value:.3g}, misses by up to {side.goodness.miss:.2f}", fontsize=10
+        )
         axis.set_xlabel("depth beyond the mid [price]")
         axis.legend(fontsize=8, frameon=False)
         _plain(axis)
@@ -92,11 +94,19 @@ def order_flow(calibration: Calibration) -> Figure:
     fano = calibration.clustering.fano
     middle.plot([window for window, _ in fano], [value for _, value in fano], "o-", color=BLUE, label="recorded")
     middle.axhline(1, color=ORANGE, ls="--", label="Poisson")
-    middle.set(xscale="log", yscale="log", xlabel="window [s]", ylabel="variance / mean of the orders in it", title="Fano factor")
+    middle.set(
+        xscale="log",
+        yscale="log",
+        xlabel="window [s]",
+        ylabel="variance / mean of the orders in it",
+        title="Fano factor",
+    )
     middle.legend(frameon=False, fontsize=8)
     sign = calibration.clustering.sign
     right.plot([lag for lag, _ in sign], [value for _, value in sign], "o-", color=BLUE)
-    right.axhspan(-calibration.clustering.sign_bound, calibration.clustering.sign_bound, color=DATA, alpha=0.15, label="noise")
+    right.axhspan(
+        -calibration.clustering.sign_bound, calibration.clustering.sign_bound, color=DATA, alpha=0.15, label="noise"
+    )
     right.set(xscale="log", xlabel="lag [orders]", ylabel="autocorrelation of the side", title="runs of one side")
     right.legend(frameon=False, fontsize=8)
     for axis in (left, middle, right):

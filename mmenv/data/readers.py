@@ -105,14 +105,18 @@ def _lobster_quotes(
     path: Path, lines: list[str], messages: str | os.PathLike[str] | None, bar: bool
 ) -> tuple[Quotes, Cleaning]:
     if messages is None:
-        raise RecordingError(f"{path} looks like a LOBSTER orderbook, whose times are in its message file: give that too")
+        raise RecordingError(
+            f"{path} looks like a LOBSTER orderbook, whose times are in its message file: give that too"
+        )
     form = formats.lobster_orderbook(len(lines[0].split(",")))
     report = Cleaning(path.name, form.name)
     table = _table(path, form, bar, report)
     timed = replace(formats.LOBSTER_MESSAGES, fields={"time": "time"}, name="LOBSTER messages")
     time = _table(Path(messages), timed, False, Cleaning("", ""))["time"]
     if len(time) != len(table["bid"]):
-        raise RecordingError(f"{path} must have a row for each of the {len(time):,} messages, got {len(table['bid']):,}")
+        raise RecordingError(
+            f"{path} must have a row for each of the {len(time):,} messages, got {len(table['bid']):,}"
+        )
     return clean_quotes(time, table["bid"], table["ask"], report), report
 
 
@@ -120,9 +124,7 @@ def _is_npz(path: Path) -> bool:
     return magic(path) == ZIP and hftbacktest.is_npz(path)
 
 
-def _recognise(
-    path: Path, columns: Mapping[str, str] | None, time_unit: str | None, side_is: str = "taker"
-) -> Format:
+def _recognise(path: Path, columns: Mapping[str, str] | None, time_unit: str | None, side_is: str = "taker") -> Format:
     """The format of a text file, its time unit settled."""
     lines = head(path)
     if columns is not None:

@@ -81,7 +81,9 @@ class Quotes:
 def _check_columns(table: Trades | Quotes, names: tuple[str, ...]) -> None:
     for name in names:
         if np.shape(getattr(table, name)) != (len(table.time),):
-            raise RecordingError(f"{name} must have shape {(len(table.time),)} like time, got {np.shape(getattr(table, name))}")
+            raise RecordingError(
+                f"{name} must have shape {(len(table.time),)} like time, got {np.shape(getattr(table, name))}"
+            )
     if (np.diff(table.time) < 0).any():
         raise RecordingError("time must never fall from one row to the next")
 

@@ -63,12 +63,14 @@ class RecordedTape:
         return self._select(slice(0, at)), self._select(slice(at, None))
 
     def _select(self, sessions: slice) -> RecordedTape:
-        return RecordedTape(self.tape.select(sessions), self.start[sessions], self.dt, self.tick, self.rule, self.source)
+        return RecordedTape(
+            self.tape.select(sessions), self.start[sessions], self.dt, self.tick, self.rule, self.source
+        )
 
 
 def tape_from_trades(
-    trades: Trades,
-    quotes: Quotes | None = None,
+    trades: Trades | str | os.PathLike[str],
+    quotes: Quotes | str | os.PathLike[str] | None = None,
     *,
     dt: float,
     steps: int,
@@ -79,8 +81,8 @@ def tape_from_trades(
     """Turn a recording into a tape: sessions of `steps` steps of `dt`, one after the other.
 
     Args:
-        trades: the trades.
-        quotes: the best quotes over the same time; None guesses them from the trades.
+        trades: the trades, or a file of them.
+        quotes: the best quotes over the same time, or a file of them; None guesses them from the trades.
         dt: length of a step [s], > 0.
         steps: steps in a session, >= 1; what does not fill a session is dropped.
         tick: of the prices; None reads it from them.
@@ -93,12 +95,27 @@ def tape_from_trades(
         RecordingError: the recording holds no whole session.
     """
     steps = _validate.integer("steps", steps, at_least=1)
+    trades, quotes = _read(trades, quotes)
     if tick is None:
         tick = infer_tick(trades.price, *(() if quotes is None else (quotes.bid, quotes.ask)))
     check_tick(tick, trades.price, *(() if quotes is None else (quotes.bid, quotes.ask)))
     if quotes is None:
         quotes = quotes_from_trades(trades, tick)
     return tape_of(cut(trades, quotes, dt, tick, gap), steps, rule)
+
+
+def _read(
+    trades: Trades | str | os.PathLike[str], quotes: Quotes | str | os.PathLike[str] | None
+) -> tuple[Trades, Quotes | None]:
+    if not (isinstance(trades, Trades) and (quotes is None or isinstance(quotes, Quotes))):
+        from mmenv.data.readers import read_quotes, read_trades
+
+        if quotes is not None and not isinstance(quotes, Quotes):
+            messages = None if isinstance(trades, Trades) else trades
+            quotes = read_quotes(quotes, messages=messages)[0]
+        if not isinstance(trades, Trades):
+            trades = read_trades(trades)[0]
+    return trades, quotes
 
 
 def tape_of(table: Steps, steps: int, rule: str = "through") -> RecordedTape:
@@ -109,13 +126,11 @@ def tape_of(table: Steps, steps: int, rule: str = "through") -> RecordedTape:
         RecordingError: there is no whole session.
     """
     rule = _validate.choice("rule", rule, RULES)
-    begin = [
-        first + steps * i
-        for first, last in _segments(table.segment)
-        for i in range((last - first) // steps)
-    ]
+    begin = [first + steps * i for first, last in _segments(table.segment) for i in range((last - first) // steps)]
     if not begin:
-        raise RecordingError(f"the recording holds no whole session of {steps} steps of {table.dt:g} s, got {len(table)} steps")
+        raise RecordingError(
+            f"the recording holds no whole session of {steps} steps of {table.dt:g} s, got {len(table)} steps"
+        )
     index = np.asarray(begin)[None, :] + np.arange(steps)[:, None]
     shift = table.tick * {"through": 0.0, "touch": NUDGE, "tick": NUDGE - 1}[rule]
     tape = Tape(table.mid_move[index], table.bid_reach[index] + shift, table.ask_reach[index] + shift)
@@ -183,7 +198,10 @@ def load_tape(path: str | os.PathLike[str]) -> RecordedTape:
         start = np.asarray(values["start"], dtype=np.int64)
         if start.shape != (tape.paths,):
             raise ValueError(f"start must have shape {(tape.paths,)}, got {start.shape}")
-        dt, tick = _validate.real("dt", float(values["dt"]), above=0), _validate.real("tick", float(values["tick"]), above=0)
+        dt, tick = (
+            _validate.real("dt", float(values["dt"]), above=0),
+            _validate.real("tick", float(values["tick"]), above=0),
+        )
         rule = _validate.choice("rule", str(values["rule"]), RULES)
         return RecordedTape(tape, start, dt, tick, rule, str(values["source"]))
     except OSError as error:
@@ -194,7 +212,9 @@ def load_tape(path: str | os.PathLike[str]) -> RecordedTape:
         raise RecordingError(f"{path} is no recorded tape: {error}") from error
 
 
-def record(market: Market, tape: Tape, tick: float, floor: float = -np.inf, start: int = 10**18) -> tuple[Trades, Quotes]:
+def record(
+    market: Market, tape: Tape, tick: float, floor: float = -np.inf, start: int = 10**18
+) -> tuple[Trades, Quotes]:
     """Write a tape out as trades and quotes, sessions one after the other: the inverse of `tape_from_trades`.
 
     The mid is rounded to half a tick and each trade's price to the tick, so a reach changes by at most half a tick.

@@ -117,7 +117,10 @@ def _cut_stretch(
     inside = slice(int(first), int(last))
     index = np.searchsorted(edges, trades.time[inside], side="left") - 1
     reaches = [
-        _round(_deepest(index, side * trades.price[inside], trades.side[inside] == side, count) - side * mids[:-1], tick / 2)
+        _round(
+            _deepest(index, side * trades.price[inside], trades.side[inside] == side, count) - side * mids[:-1],
+            tick / 2,
+        )
         for side in (-1, 1)
     ]
     return edges[:-1], mids[:-1], np.diff(mids), reaches[0], reaches[1], half_spread

@@ -37,7 +37,9 @@ def _table(calibration: Calibration) -> str:
         rows.append(_row("informed jump", calibration.informed.jump, "price"))
         rows.append(_row("volatility without jumps", calibration.informed.volatility, "price/sqrt(s)"))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _row(name: str, estimate: Interval, unit: str) -> tuple[str, str, str, str, str]:
@@ -49,7 +51,7 @@ def _row(name: str, estimate: Interval, unit: str) -> tuple[str, str, str, str, 
 def verdicts(calibration: Calibration) -> list[str]:
     """What the numbers mean, a sentence each, the most important first."""
     both = calibration.sides["both"]
-    sentences = [_fit_verdict(both, calibration), _sides_verdict(calibration)]
+    sentences = [_fit_verdict(both, calibration), _touch_verdict(calibration), _sides_verdict(calibration)]
     sentences += _selection_verdict(calibration)
     fano = calibration.clustering.fano
     if fano and fano[-1][1] > 1.5:
@@ -59,7 +61,9 @@ def verdicts(calibration: Calibration) -> list[str]:
         )
     sign = calibration.clustering.sign
     if sign and sign[0][1] > calibration.clustering.sign_bound:
-        sentences.append(f"Sides come in runs: the autocorrelation of the sides of successive orders is {sign[0][1]:.2f}.")
+        sentences.append(
+            f"Sides come in runs: the autocorrelation of the sides of successive orders is {sign[0][1]:.2f}."
+        )
     if calibration.signature.chosen:
         lag = calibration.signature.lag[calibration.signature.chosen]
         sentences.append(
@@ -74,14 +78,24 @@ def verdicts(calibration: Calibration) -> list[str]:
 def _fit_verdict(side: Side, calibration: Calibration) -> str:
     found = side.goodness
     test = f"p = {found.p_value:.2g}" if found.p_value >= 1e-4 else "p < 0.0001"
+    beyond = f"beyond the floor {calibration.floor:g}"
     if found.fits:
-        return f"The exponential fill curve fits: it misses the fill probability by at most {found.miss:.3f} ({test})."
+        return f"The exponential fill curve fits {beyond}: it misses the fill probability of a step by at most {found.miss:.3f} ({test})."
     best = side.best_shape
     better = side.fits["exponential"].aic - side.fits[best].aic
     alternative = f" The {best} has an AIC smaller by {better:,.0f}." if best != "exponential" else ""
     return (
-        f"The exponential fill curve does NOT fit: at depth {found.miss_at:.4g} it misses the fill probability of a step by "
+        f"The exponential fill curve does NOT fit {beyond}: at depth {found.miss_at:.4g} it misses the fill probability of a step by "
         f"{found.miss:.3f} ({test}), so A and k summarise the recording but do not describe it.{alternative}"
+    )
+
+
+def _touch_verdict(calibration: Calibration) -> str:
+    if calibration.touch < 0.1:
+        return ""
+    return (
+        f"{calibration.touch:.0%} of the market orders went no further than the floor: they fill only who stands at the "
+        f"best quote and in time, which a replay without queues cannot say."
     )
 
 
