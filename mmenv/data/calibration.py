@@ -264,20 +264,19 @@ def _sides(steps: Steps, orders: MarketOrders, beyond: np.ndarray, floor: float,
     # Step by step, so that blocks of time hold both sides.
     reaches["both"] = np.stack([steps.bid_reach, steps.ask_reach], axis=1).ravel()
     singles["both"] = np.concatenate([singles["bid"], singles["ask"]])
-    return {
-        name: _side(name, reaches[name], singles[name], steps, len(steps) * (1 + (name == "both")), floor, law)
-        for name in (*SIDES, "both")
-    }
+    return {name: _side(name, reaches[name], singles[name], steps, floor, law) for name in (*SIDES, "both")}
 
 
-def _side(
-    name: str, reach: np.ndarray, single: np.ndarray, steps: Steps, exposure: float, floor: float, law: str
-) -> Side:
+def _side(name: str, reach: np.ndarray, single: np.ndarray, steps: Steps, floor: float, law: str) -> Side:
+    times = len(reach) // len(steps)
+    on_tick = np.repeat(steps.on_tick, times)
+    exposure = (float(np.count_nonzero(~on_tick)), float(np.count_nonzero(on_tick)))
     try:
-        data = sample(reach, steps.tick, floor, law)
+        data = sample(reach, steps.tick, floor, law, on_tick)
         exponential = fit(data, Exponential())
         fits = {"exponential": exponential} | {shape.name: _start_from(exponential, shape) for shape in _others(data)}
-        orders = fit(sample(single, steps.tick, floor, "orders", exposure), Exponential())
+        from_tick = np.round(2 * single / steps.tick) % 2 == 0  # prices lie on ticks, so these mids do
+        orders = fit(sample(single, steps.tick, floor, "orders", from_tick, exposure), Exponential())
     except RecordingError as error:
         raise RecordingError(f"{name} side: {error}") from error
     per_second = 1 / steps.dt
@@ -293,8 +292,8 @@ def _side(
 
 
 def _others(data: Any) -> list[Curve]:
-    weights = np.cumsum(data.count[1:]) / data.seen
-    inner = data.high[1:][np.searchsorted(weights, np.arange(1, KNOTS) / KNOTS)]
+    weights = np.cumsum(data.count[2:]) / data.seen
+    inner = data.high[2:][np.searchsorted(weights, np.arange(1, KNOTS) / KNOTS)]
     knots = np.unique(np.concatenate([[data.floor], inner]))
     return [Power(), Table(tuple(knots[knots < data.high[-1]].tolist()))]
 

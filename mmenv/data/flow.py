@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from mmenv.data.likelihood import BLOCKS, CONFIDENCE, Interval, _inverse, block_sums, climb, hessian
+from mmenv.data.likelihood import BLOCKS, CONFIDENCE, Interval, _inverse, block_sums, climb, hessian, is_beyond
 from mmenv.data.recording import SECOND, MarketOrders, Quotes, in_force
 from mmenv.data.steps import Steps
 
@@ -17,6 +17,7 @@ SIGN_LAGS = (1, 2, 5, 10, 20, 50)
 FANO_WINDOWS = (1, 10, 100)
 FEWEST = 100
 SCOUT = 10_000
+SHARES = (0.02, 0.1, 0.3, 0.6, 0.9)
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,12 @@ def informed(steps: Steps, floor: float = 0.0) -> Informed | None:
 
     Args:
         steps: the recording.
-        floor: a side was reached where trades went beyond this, cells of half a tick to either side [price].
+        floor: a side was reached where the whole cell of its deepest trade lies beyond this [price].
 
     Returns:
         The fit; None where takers make no difference to the mid, or too few steps tell.
     """
-    ask, bid = (reach + steps.tick / 2 > floor * (1 + 1e-9) for reach in (steps.ask_reach, steps.bid_reach))
+    ask, bid = (is_beyond(reach, steps.tick, floor, steps.on_tick) for reach in (steps.ask_reach, steps.bid_reach))
     moves, scale = steps.mid_move, float(np.std(steps.mid_move))
     if min(np.count_nonzero(ask), np.count_nonzero(bid)) < FEWEST or scale == 0:
         return None
@@ -139,33 +140,38 @@ def informed(steps: Steps, floor: float = 0.0) -> Informed | None:
     if not pull > 0:
         return None
     stride = -(-len(moves) // SCOUT)  # where to climb from is found on a part of the steps
-    tops = []
-    for share in (0.1, 0.4, 0.8):
-        start = np.array([math.log(share / (1 - share)), math.log(pull / share), math.log(0.7)])
-        tops.append(climb(lambda parameters: target(parameters, stride), start))
-    best = max(tops, key=lambda pair: pair[1])
-    parameters, top = best if stride == 1 else climb(target, best[0])
+    starts = [
+        np.array([math.log(share / (1 - share)), math.log(pull / share * part), math.log(rest)])
+        for share in SHARES
+        for part in (0.7, 1.0, 1.4)
+        for rest in (0.5, 0.9)
+    ]
+    parameters, top = climb(target, max(starts, key=lambda start: target(start, stride)))
     without = float(np.sum(stats.norm.logpdf(moves / scale, scale=np.sqrt(np.mean((moves / scale) ** 2)))))
     covariance = _inverse(-hessian(target, parameters))
     z = stats.norm.ppf((1 + CONFIDENCE) / 2)
-    low, high = (parameters + sign * z * np.sqrt(np.diag(covariance)) for sign in (-1, 1))
+    errors = z * np.sqrt(np.diag(covariance))
+    ends = [parameters, parameters - errors, parameters + errors]
     with np.errstate(over="ignore"):
-        share = Interval(*(float(1 / (1 + np.exp(-values[0]))) for values in (parameters, low, high)))
-        jump = Interval(*(float(scale * np.exp(values[1])) for values in (parameters, low, high)))
-        rest = Interval(*(float(scale * np.exp(values[2]) / math.sqrt(steps.dt)) for values in (parameters, low, high)))
+        share = Interval(*(float(1 / (1 + np.exp(-values[0]))) for values in ends))
+        jump = Interval(*(float(scale * np.exp(values[1])) for values in ends))
+        rest = Interval(*(float(scale * np.exp(values[2]) / math.sqrt(steps.dt)) for values in ends))
     return Informed(share, jump, rest, float(stats.chi2.sf(2 * (top - without), 2)))
 
 
 def _mixture(moves: np.ndarray, flags: np.ndarray, net: float, parameters: np.ndarray) -> float:
     """ln of the likelihood of mid moves in units of their deviation; parameters (logit rho, ln J, ln sigma)."""
+    total = 0.0
     with np.errstate(over="ignore", divide="ignore"):
         share, jump, sigma = 1 / (1 + np.exp(-parameters[0])), np.exp(parameters[1]), np.exp(parameters[2])
-        chances = np.where(flags, share, 0.0)
-        density = np.zeros_like(moves)
-        for up in (0, 1):
-            for down in (0, 1):
-                weight = np.where(up, chances[0], 1 - chances[0]) * np.where(down, chances[1], 1 - chances[1])
-                z = (moves - jump * (up - down - share * net)) / sigma
-                density += weight * np.exp(-0.5 * z * z)
-        total = float(np.sum(np.log(density))) - len(moves) * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
+        for ask in (False, True):
+            for bid in (False, True):
+                these = moves[(flags[0] == ask) & (flags[1] == bid)] + jump * share * net
+                density = np.zeros_like(these)
+                for up, up_chance in ((0, 1 - share), (1, share)) if ask else ((0, 1.0),):
+                    for down, down_chance in ((0, 1 - share), (1, share)) if bid else ((0, 1.0),):
+                        z = (these - jump * (up - down)) / sigma
+                        density += up_chance * down_chance * np.exp(-0.5 * z * z)
+                total += float(np.sum(np.log(density)))
+        total -= len(moves) * (math.log(sigma) + 0.5 * math.log(2 * math.pi))
     return total if math.isfinite(total) else -math.inf

@@ -48,12 +48,13 @@ def goodness(fitted: Fit, seed: int = 0) -> Goodness:
         seed: of the draw.
     """
     data = fitted.data
-    below = 1 - fitted.survival(np.array([data.floor]))[0]
-    ends = [1 - fitted.survival(side) for side in (np.r_[data.floor, data.low[1:]], data.high)]
-    low, high = np.where(np.arange(len(data.low)) == 0, 0.0, ends[0])[data.cell], ends[1][data.cell]
+    below = 1 - fitted.survival(data.high[:2])
+    ends = [np.concatenate([np.zeros(2), 1 - fitted.survival(data.low[2:])]), 1 - fitted.survival(data.high)]
+    low, high = ends[0][data.cell], ends[1][data.cell]
     uniform = low + (high - low) * np.random.default_rng(seed).random(len(low))
-    bins = int(min(BINS, max(2, len(uniform) * (1 - below) // FEWEST_EXPECTED)))
-    edges = np.concatenate([[0.0], np.linspace(below, 1.0, bins + 1)])
+    hidden = float(below[np.array(data.steps) > 0].max())
+    bins = int(min(BINS, max(2, len(uniform) * (1 - hidden) // FEWEST_EXPECTED)))
+    edges = np.concatenate([[0.0], np.linspace(hidden, 1.0, bins + 1)])
     observed, _ = np.histogram(uniform, edges)
     expected = np.diff(edges) * len(uniform)
     used = expected > 0
@@ -74,8 +75,8 @@ def empirical(data: Sample) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Depths, rising [price], and frequencies, two of each for every cell.
     """
-    beyond = np.cumsum(data.count[:0:-1])[::-1] / data.steps
-    ends, begins = np.concatenate([[data.floor], data.high[1:-1]]), data.low[1:]
+    beyond = np.cumsum(data.count[:1:-1])[::-1] / sum(data.steps)
+    ends, begins = np.concatenate([[data.high[:2].max()], data.high[2:-1]]), data.low[2:]
     middle = (ends + begins) / 2
     depth = np.stack([np.minimum(ends, middle), np.maximum(begins, middle)], axis=1)
     return depth.ravel(), np.repeat(beyond, 2)

@@ -33,13 +33,16 @@ SLACK = 1e-6  # of a tick
 class Sample:
     """Reaches of one side, sorted into cells.
 
+    The first two cells hold what lies below the floor, in steps that begin with the mid between two ticks and in
+    those where it lies on one: prices on the grid of ticks cut the depths elsewhere in the two, so each has its own
+    floor, the next boundary of its cells.
+
     Attributes:
-        low: where each cell begins, shape (cells,); -inf in the first, which holds what lies below the floor [price].
+        low: where each cell begins, shape (cells,); -inf in the first two [price].
         high: where it ends, shape (cells,) [price].
         count: how many fell into it, shape (cells,).
         cell: the cell of each step or order, shape (samples,).
-        steps: number of steps that were watched.
-        floor: [price].
+        steps: number of steps that were watched, with the mid between ticks and on one.
         law: "poisson" or "linear" for steps, "orders" for single market orders.
     """
 
@@ -47,17 +50,28 @@ class Sample:
     high: np.ndarray
     count: np.ndarray
     cell: np.ndarray
-    steps: float
-    floor: float
+    steps: tuple[float, float]
     law: str
 
     @property
     def seen(self) -> int:
         """How many reached beyond the floor."""
-        return int(self.count[1:].sum())
+        return int(self.count[2:].sum())
+
+    @property
+    def floor(self) -> float:
+        """The lower of the two floors that are in use [price]."""
+        return float(self.high[:2][np.array(self.steps) > 0].min())
 
 
-def sample(reach: np.ndarray, tick: float, floor: float, law: str, steps: float | None = None) -> Sample:
+def sample(
+    reach: np.ndarray,
+    tick: float,
+    floor: float,
+    law: str,
+    on_tick: np.ndarray | bool = False,
+    steps: tuple[float, float] | None = None,
+) -> Sample:
     """Sort reaches into cells.
 
     Args:
@@ -65,47 +79,60 @@ def sample(reach: np.ndarray, tick: float, floor: float, law: str, steps: float 
         tick: of the prices; a reach stands for the cell within half a tick of it [price].
         floor: reaches up to here are only known to lie below [price].
         law: "poisson" or "linear" (a reach a step), or "orders" (a reach an order).
-        steps: with "orders": in how many steps they came.
+        on_tick: whether the mid that a reach is measured from lies on a tick, not between two; shape (samples,).
+        steps: with "orders": in how many steps they came, with the mid between ticks and on one.
 
     Raises:
         RecordingError: fewer than ten reaches lie beyond the floor.
     """
-    width = tick
-    visible = reach + tick / 2 > floor + SLACK * tick
-    largest = float(np.max(reach[visible], initial=floor))
-    if (largest - floor) / tick > MOST_CELLS:
-        width = tick * math.ceil((largest - floor) / tick / MOST_CELLS)
-    place = np.round(np.where(visible, reach, 0.0) / (width / 2)).astype(np.int64)
-    places, cell = np.unique(place[visible], return_inverse=True)
+    on_tick = np.broadcast_to(on_tick, reach.shape)
+    floors = floors_of(floor, tick)
+    visible = is_beyond(reach, tick, floor, on_tick)
+    half = np.round(np.where(visible, reach, 0.0) / (tick / 2)).astype(np.int64)
+    coarse = -(-int(half.max(initial=0)) // MOST_CELLS)
+    if coarse > 1:  # the curve changes little within a cell then
+        half = (half // coarse) * coarse
+    places, cell = np.unique(half[visible], return_inverse=True)
     if len(cell) < FEWEST:
         raise RecordingError(
             f"a fill curve needs at least {FEWEST} trades beyond the floor {floor:g} on each side, got {len(cell)}"
         )
-    low = np.maximum((places - 1) * width / 2, floor)
-    cells = np.zeros(len(reach), dtype=np.int64)
-    cells[visible] = cell + 1
-    count = np.bincount(cells, minlength=len(places) + 1)
-    high = np.concatenate([[floor], np.maximum((places + 1) * width / 2, low + width / 2)])
-    return Sample(
-        np.concatenate([[-np.inf], low]), high, count, cells, len(reach) if steps is None else steps, floor, law
-    )
+    cells = on_tick.astype(np.int64)
+    cells[visible] = cell + 2
+    low = np.concatenate([[-np.inf, -np.inf], (places - 1) * tick / 2])
+    high = np.concatenate([floors, (places + max(1, 2 * coarse - 1)) * tick / 2])
+    if steps is None:
+        steps = (float(np.count_nonzero(~on_tick)), float(np.count_nonzero(on_tick)))
+    return Sample(low, high, np.bincount(cells, minlength=len(low)), cells, steps, law)
+
+
+def floors_of(floor: float, tick: float) -> tuple[float, float]:
+    """The boundaries of cells at or above a floor, with the mid between two ticks and on one [price]."""
+    between, on = (tick * (math.ceil(floor / tick - shift - SLACK) + shift) for shift in (0.0, 0.5))
+    return between, on
+
+
+def is_beyond(reach: np.ndarray, tick: float, floor: float, on_tick: np.ndarray | bool) -> np.ndarray:
+    """Whether the cell of each reach lies beyond the floor; arguments as in `sample`."""
+    between, on = floors_of(floor, tick)
+    return reach - tick / 2 > np.where(on_tick, on, between) - SLACK * tick
 
 
 def log_likelihoods(data: Sample, curve: Curve, parameters: np.ndarray) -> np.ndarray:
     """ln of the likelihood of a sample in each cell, shape (cells,); for orders the part that is a sum over them."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        low, high = (curve.log_arrivals(side, parameters) for side in (np.r_[data.floor, data.low[1:]], data.high))
+        low, high = (curve.log_arrivals(side, parameters) for side in (np.r_[data.high[:2], data.low[2:]], data.high))
         if data.law == "orders":
             values = low + _log1mexp(low - high)
-            values[0] = 0.0
+            values[:2] = 0.0
         elif data.law == "poisson":
             below = -np.exp(high)
             values = below + _log1mexp(np.exp(low) - np.exp(high))
-            values[0] = below[0]
+            values[:2] = below[:2]
         else:
             low, high = np.minimum(low, 0.0), np.minimum(high, 0.0)
             values = low + _log1mexp(low - high)
-            values[0] = _log1mexp(-high[0])
+            values[:2] = _log1mexp(-high[:2])
     return values
 
 
@@ -115,7 +142,8 @@ def log_likelihood(data: Sample, curve: Curve, parameters: np.ndarray) -> float:
     used = data.count > 0
     total = float(data.count[used] @ values[used])
     if data.law == "orders":
-        total -= data.steps * math.exp(min(float(curve.log_arrivals(np.array([data.floor]), parameters)[0]), 700.0))
+        arrivals = np.exp(np.minimum(curve.log_arrivals(data.high[:2], parameters), 700.0))
+        total -= float(np.array(data.steps) @ arrivals)
     return total if math.isfinite(total) else -math.inf
 
 
@@ -168,14 +196,14 @@ def fit(data: Sample, curve: Curve, start: np.ndarray | None = None) -> Fit:
     Raises:
         RecordingError: the likelihood has no top: under the linear law where every step has a trade beyond the floor.
     """
-    if data.law == "linear" and data.count[0] == 0:
+    if data.law == "linear" and data.count[:2].sum() == 0:
         raise RecordingError(
             "every step has a trade beyond the floor, so the linear law has no rate: shorten dt or use poisson"
         )
     if start is None:
-        weights = data.count[1:] / data.seen
-        excess = float(weights @ ((data.low[1:] + data.high[1:]) / 2)) - data.floor
-        share = data.seen / data.steps
+        weights = data.count[2:] / data.seen
+        excess = float(weights @ ((data.low[2:] + data.high[2:]) / 2)) - data.floor
+        share = data.seen / sum(data.steps)
         arrivals = -math.log1p(-min(share, 0.999)) if data.law == "poisson" else share
         start = curve.start(arrivals, max(excess, 1e-12), data.floor)
 

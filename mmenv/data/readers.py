@@ -188,6 +188,8 @@ def _parse(path: Path, form: Format, block: Block) -> Columns:
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise RecordingError(f"{path}, {_first_fault(form, block, skip)}") from error
     frame = frame.rename(position)
+    if block.data.count(b",") != (len(frame) + skip) * (len(form.columns) - 1):
+        raise RecordingError(f"{path}, {_first_fault(form, block, skip)}")
     _refuse_empty(path, form, block, skip, frame)
     return _columns(path, form, block, skip, frame)
 

@@ -44,10 +44,10 @@ class Steps:
     def __len__(self) -> int:
         return len(self.start)
 
-    def take(self, index: np.ndarray | slice) -> Steps:
-        """Some of the steps."""
-        arrays = {name: getattr(self, name)[index] for name in self.__dataclass_fields__ if name not in ("dt", "tick")}
-        return Steps(self.dt, self.tick, **arrays)
+    @property
+    def on_tick(self) -> np.ndarray:
+        """Whether each step begins with the mid on a tick, not between two; shape (steps,)."""
+        return np.round(2 * self.mid / self.tick) % 2 == 0
 
 
 def cut(trades: Trades, quotes: Quotes, dt: float, tick: float, gap: float = DEFAULT_GAP) -> Steps:
@@ -72,9 +72,9 @@ def cut(trades: Trades, quotes: Quotes, dt: float, tick: float, gap: float = DEF
     step = _nanoseconds(dt)
     stretches = _stretches(trades, quotes, gap, step)
     parts = [_cut_stretch(trades, quotes, begin, count, step, tick) for begin, count in stretches]
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    start, mid, mid_move, bid_reach, ask_reach, half_spread = (np.concatenate(part) for part in zip(*parts, strict=True))
     segment = np.repeat(np.arange(len(stretches)), [count for _, count in stretches])
-    return Steps(dt, tick, *columns, segment)
+    return Steps(dt, tick, start, mid, mid_move, bid_reach, ask_reach, half_spread, segment)
 
 
 def _nanoseconds(dt: float) -> int:
