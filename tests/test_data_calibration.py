@@ -133,7 +133,7 @@ def steps_of(moves, ask=None, bid=None) -> Steps:
     start = np.arange(count, dtype=np.int64) * 10**9
     return Steps(
         1.0, 0.01, start, np.full(count, 100.0), moves, none if bid is None else bid, none if ask is None else ask,
-        np.full(count, 0.005), np.zeros(count, dtype=int),
+        np.zeros(count, dtype=int),
     )  # fmt: skip
 
 
@@ -174,9 +174,9 @@ def test_the_right_law_passes_the_test_and_a_wrong_one_fails():
         p_values.append(found.p_value)
         misses.append(found.miss)
         assert found.fits or found.p_value < 0.01
-    # Between the chi-square with and without the fitted parameters, so p-values are near uniform.
-    assert 0.01 <= np.mean(np.array(p_values) < 0.05) <= 0.12
-    assert stats.kstest(p_values, "uniform").statistic < 0.15
+    # p-values are uniform or a little larger. 200 uniform ones deviate by 0.115 in 1 of 100 tests.
+    assert stats.kstest(p_values, "uniform", alternative="greater").statistic < 0.115
+    assert np.mean(np.array(p_values) < 0.5) > 0.25
     assert max(misses) < 0.06
     rng = np.random.default_rng(0)
     heavy = np.where(rng.random(2000) < 0.5, (1 - rng.random(2000)) ** (-1 / 1.2) - 1, -np.inf)

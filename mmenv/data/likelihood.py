@@ -21,7 +21,7 @@ from mmenv.data.curves import Curve
 from mmenv.data.recording import RecordingError
 
 CONFIDENCE = 0.95
-MOST_CELLS = 20_000
+MOST_CELLS = 20_000  # they are numbered in 16 bits
 BLOCKS = 30
 NEWTON_STEPS = 200
 STEP = 1e-4  # of the numerical derivatives, in parameters that are logarithms
@@ -88,17 +88,20 @@ def sample(
     on_tick = np.broadcast_to(on_tick, reach.shape)
     floors = floors_of(floor, tick)
     visible = is_beyond(reach, tick, floor, on_tick)
-    half = np.round(np.where(visible, reach, 0.0) / (tick / 2)).astype(np.int64)
+    half = np.zeros(len(reach), dtype=np.int32)
+    half[visible] = np.round(np.minimum(reach[visible] / (tick / 2), 2.0**31 - 1))
     coarse = -(-int(half.max(initial=0)) // MOST_CELLS)
     if coarse > 1:  # the curve changes little within a cell then
         half = (half // coarse) * coarse
-    places, cell = np.unique(half[visible], return_inverse=True)
-    if len(cell) < FEWEST:
+    seen = int(np.count_nonzero(visible))
+    if seen < FEWEST:
         raise RecordingError(
-            f"a fill curve needs at least {FEWEST} trades beyond the floor {floor:g} on each side, got {len(cell)}"
+            f"a fill curve needs at least {FEWEST} trades beyond the floor {floor:g} on each side, got {seen}"
         )
-    cells = on_tick.astype(np.int64)
-    cells[visible] = cell + 2
+    places = np.flatnonzero(np.bincount(half[visible]))
+    number = np.zeros(places[-1] + 1, dtype=np.uint16)
+    number[places] = np.arange(2, len(places) + 2)
+    cells = np.where(visible, number[half], on_tick.astype(np.uint16))
     low = np.concatenate([[-np.inf, -np.inf], (places - 1) * tick / 2])
     high = np.concatenate([floors, (places + max(1, 2 * coarse - 1)) * tick / 2])
     if steps is None:
@@ -115,7 +118,8 @@ def floors_of(floor: float, tick: float) -> tuple[float, float]:
 def is_beyond(reach: np.ndarray, tick: float, floor: float, on_tick: np.ndarray | bool) -> np.ndarray:
     """Whether the cell of each reach lies beyond the floor; arguments as in `sample`."""
     between, on = floors_of(floor, tick)
-    return reach - tick / 2 > np.where(on_tick, on, between) - SLACK * tick
+    shift = (0.5 - SLACK) * tick
+    return np.where(on_tick, reach > on + shift, reach > between + shift)
 
 
 def log_likelihoods(data: Sample, curve: Curve, parameters: np.ndarray) -> np.ndarray:
@@ -286,7 +290,8 @@ def _sandwich(data: Sample, curve: Curve, parameters: np.ndarray, covariance: np
         ],
         axis=1,
     )
-    sums = block_sums(np.nan_to_num(scores)[data.cell])
+    scores = np.nan_to_num(scores)
+    sums = np.stack([np.bincount(part, minlength=len(scores)) @ scores for part in np.array_split(data.cell, BLOCKS)])
     spread = (sums - sums.mean(axis=0)).T @ (sums - sums.mean(axis=0)) * len(sums) / (len(sums) - 1)
     return covariance @ spread @ covariance
 

@@ -45,7 +45,7 @@ def fill_curve(calibration: Calibration) -> Figure:
             colour, line = SHAPES[shape]
             axis.plot(smooth, fitted.survival(smooth), line, color=colour, label=f"{shape} (AIC {fitted.aic:,.0f})")
         axis.set_yscale("log")
-        axis.set_ylim(0.5 / data.steps, 1.3)
+        axis.set_ylim(0.5 / sum(data.steps), 1.3)
         axis.set_title(
             f"{name}: k = {side.depth_decay.value:.3g}, misses by up to {side.goodness.miss:.2f}", fontsize=10
         )

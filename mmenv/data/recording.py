@@ -106,8 +106,11 @@ def market_orders(trades: Trades) -> MarketOrders:
     """Group the trades of one timestamp and side into market orders, in order of time (sellers first in a tie)."""
     if not len(trades):
         return MarketOrders(trades.time, trades.side, trades.price)
-    order = np.lexsort((trades.side, trades.time))
-    time, side, price = trades.time[order], trades.side[order], trades.price[order]
+    time, side, price = trades.time, trades.side, trades.price
+    falling = np.flatnonzero((np.diff(time) == 0) & (np.diff(side) < 0))
+    if len(falling):  # put sellers before buyers where an instant has both
+        order = np.argsort(2 * (time - time[0]) + (side > 0), kind="stable")
+        time, side, price = time[order], side[order], price[order]
     first = np.flatnonzero(np.r_[True, (np.diff(time) != 0) | (np.diff(side) != 0)])
     deepest = np.maximum.reduceat(side * price, first)
     return MarketOrders(time[first], side[first], side[first] * deepest)

@@ -165,7 +165,7 @@ def resample(tape: Tape, paths: int, block: int, seed: int) -> Tape:
 def save_tape(path: str | os.PathLike[str], recorded: RecordedTape) -> None:
     """Write a recorded tape as plain arrays (npz); `load_tape` reads it back."""
     with open(path, "wb") as file:
-        np.savez_compressed(
+        np.savez(
             file,
             format=np.int64(FORMAT),
             mid_move=recorded.tape.mid_move,

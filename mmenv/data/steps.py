@@ -27,7 +27,6 @@ class Steps:
         mid_move: change of the mid within the step [price].
         bid_reach: how far below that mid sellers traded [price]; -inf where none did.
         ask_reach: how far above that mid buyers traded [price]; -inf where none did.
-        half_spread: at the start of each step [price].
         segment: number of the stretch without silences that the step is in.
     """
 
@@ -38,7 +37,6 @@ class Steps:
     mid_move: np.ndarray
     bid_reach: np.ndarray
     ask_reach: np.ndarray
-    half_spread: np.ndarray
     segment: np.ndarray
 
     def __len__(self) -> int:
@@ -72,9 +70,9 @@ def cut(trades: Trades, quotes: Quotes, dt: float, tick: float, gap: float = DEF
     step = _nanoseconds(dt)
     stretches = _stretches(trades, quotes, gap, step)
     parts = [_cut_stretch(trades, quotes, begin, count, step, tick) for begin, count in stretches]
-    start, mid, mid_move, bid_reach, ask_reach, half_spread = (np.concatenate(part) for part in zip(*parts, strict=True))
-    segment = np.repeat(np.arange(len(stretches)), [count for _, count in stretches])
-    return Steps(dt, tick, start, mid, mid_move, bid_reach, ask_reach, half_spread, segment)
+    start, mid, mid_move, bid_reach, ask_reach = (np.concatenate(part) for part in zip(*parts, strict=True))
+    segment = np.repeat(np.arange(len(stretches), dtype=np.int32), [count for _, count in stretches])
+    return Steps(dt, tick, start, mid, mid_move, bid_reach, ask_reach, segment)
 
 
 def _nanoseconds(dt: float) -> int:
@@ -112,7 +110,6 @@ def _cut_stretch(
     edges = begin + step * np.arange(count + 1, dtype=np.int64)
     at = in_force(quotes, edges, inclusive=True)
     mids = _round(quotes.mid[at], tick / 2)
-    half_spread = _round((quotes.ask - quotes.bid)[at[:-1]] / 2, tick / 2)
     first, last = np.searchsorted(trades.time, edges[[0, -1]], side="right")
     inside = slice(int(first), int(last))
     index = np.searchsorted(edges, trades.time[inside], side="left") - 1
@@ -123,7 +120,7 @@ def _cut_stretch(
         )
         for side in (-1, 1)
     ]
-    return edges[:-1], mids[:-1], np.diff(mids), reaches[0], reaches[1], half_spread
+    return edges[:-1], mids[:-1], np.diff(mids), reaches[0], reaches[1]
 
 
 def _deepest(index: np.ndarray, signed_price: np.ndarray, ours: np.ndarray, count: int) -> np.ndarray:
