@@ -44,8 +44,11 @@ def _report(arguments: Sequence[str]) -> int:
     options = _report_parser().parse_args(arguments)
     formats = _words("format", options.format, FORMATS)
     _check_tape(options)
-    if options.runs and options.env:
-        raise ValueError("--env is for a ladder without runs: runs bring their own problem")
+    for flag in ("env", "market"):
+        if options.runs and getattr(options, flag):
+            raise ValueError(f"--{flag} is for a ladder without runs: runs bring their own problem")
+    if options.env and options.market:
+        raise ValueError("--env and --market both name a problem: give one of them")
     started = time.perf_counter()
     from mmenv._extras import needs
 
@@ -60,14 +63,17 @@ def _report(arguments: Sequence[str]) -> int:
     paths = [*options.runs, *([str(newest_run(Path("runs")))] if options.latest else [])]
     names = None if options.policies is None else _words("policies", options.policies, entrants.BASELINES)
     runs = load_runs(paths) if paths else []
-    problem = runs[0].problem if runs else _problem(options.env)
+    problem = runs[0].problem if runs else _problem(options.env, options.market)
+    recorded = _recorded(options.tape, problem, runs)
     out = folder.choose(options.out, _name(paths, options.env), options.overwrite)
     field = [*entrants.baselines(problem, names), *(run.entrant for run in runs), entrants.optimum(problem)]
     ladder = build_ladder(problem, field, options.episodes, options.seed, progress=_episodes_bar)
-    results = Results(ladder, runs, _command(arguments))
+    results = Results(ladder, runs, _command(arguments), replay=_replay(problem, field, recorded, options.seed))
     files = report.write(results, out, formats, _pictures_bar)
     print(text.console_table(text.summary_rows(ladder)))
     print(_explanation(results))
+    if results.replay is not None:
+        print(_recording_text(results.replay))
     _say_where(out, files, time.perf_counter() - started)
     return 0
 
@@ -131,6 +137,8 @@ def _report_parser() -> argparse.ArgumentParser:
     parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders of one problem; none: the ladder alone")
     parser.add_argument("--latest", action="store_true", help="add the newest run folder below runs/")
     parser.add_argument("--env", metavar="ID", help="without runs: the environment whose ladder is shown")
+    parser.add_argument("--market", metavar="FILE", help="without runs: the market of this file (market.json)")
+    parser.add_argument("--tape", metavar="FILE", help="play all policies on this recorded tape too (tape.npz)")
     parser.add_argument(
         "--policies", nargs="+", metavar="NAME", help=f"baselines to show (default: {' '.join(POLICIES)})"
     )
@@ -167,11 +175,43 @@ def _words(option: str, given: Sequence[str] | None, known: Iterable[str]) -> li
     return [_validate.choice(f"--{option}", word, options) for word in dict.fromkeys(words)]
 
 
-def _problem(env: str | None) -> Any:
-    """The problem of a registered environment, the default one if none is named."""
+def _recorded(tape: str | None, problem: Any, runs: Sequence[Any]) -> Any:
+    """The recorded tape, checked against the problem and what the agents were trained on; None without one."""
+    if tape is None:
+        return None
+    from evaluate.recording import check
+    from mmenv.data import load_tape
+
+    recorded = load_tape(tape)
+    seen = [(run.label, *run.policy.config["recording"]) for run in runs if run.policy.config.get("recording")]
+    check(problem, recorded, seen)
+    return recorded
+
+
+def _replay(problem: Any, field: Sequence[Any], recorded: Any, seed: int) -> Any:
+    if recorded is None:
+        return None
+    from evaluate.recording import replay
+
+    return replay(problem, field, recorded, seed)
+
+
+def _recording_text(replay: Any) -> str:
+    from evaluate import recording_report, text
+
+    table = text.console_table(recording_report.rows(replay), headers=1, width=160)
+    verdicts = [recording_report.verdict(one).replace("**", "") for one in recording_report.featured(replay)]
+    return "\n".join(["", "On the recording, per session:", table, *verdicts])
+
+
+def _problem(env: str | None, market: str | None = None) -> Any:
+    """The problem of a market file or of a registered environment, the default one if none is named."""
     from mmenv import Problem, _validate
+    from mmenv.environment_file import read_environment
     from mmenv.envs.registration import IDS
 
+    if market is not None:
+        return Problem.from_arguments(**read_environment(market))
     name = next(iter(IDS)) if env is None else env if "/" in env else f"mmenv/{env}"
     return Problem.from_arguments(**IDS[_validate.choice("--env", name, IDS)])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from evaluate import describe, text
+from evaluate import describe, recording_report, text
 from evaluate.document import Block, Bullets, Heading, Paragraph, Picture, Table
 from evaluate.ladder import Ladder
 from evaluate.results import Featured, Results
@@ -26,7 +26,7 @@ def title(results: Results) -> str:
 
 def compose(results: Results) -> list[Block]:
     """The report's content."""
-    parts = (_headline, _ladder, _quotes, _losses, _distribution_part, _session, _learning_part, _made)
+    parts = (_headline, _ladder, _recording, _quotes, _losses, _distribution_part, _session, _learning_part, _made)
     return [block for part in parts for block in part(results)]
 
 
@@ -103,6 +103,10 @@ def _ladder(results: Results) -> list[Block]:
             agents,
         ),
     ]  # fmt: skip
+
+
+def _recording(results: Results) -> list[Block]:
+    return [] if results.replay is None else recording_report.blocks(results.replay)
 
 
 def _quotes(results: Results) -> list[Block]:

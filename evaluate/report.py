@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from evaluate import content, folder, plots, quote_plots, style, text
+from evaluate import content, folder, plots, quote_plots, recording_report, style, text
 from evaluate.document import to_html, to_markdown
 from evaluate.ladder import Ladder
 from evaluate.results import Featured, Results
@@ -35,6 +35,9 @@ def pictures(results: Results) -> dict[str, Callable[[], Figure]]:
         session = results.session(one.standing)
         drawn[f"session_{one.slug}"] = partial(plots.plot_path, *session, market.horizon, one.name)
     drawn["distributions"] = partial(_distributions, results)
+    if results.replay is not None:
+        drawn["recording"] = partial(recording_report.plot_figures, results.replay)
+        drawn["recording_wealth"] = partial(recording_report.plot_wealth, results.replay)
     if any(run.progress is not None for run in results.runs):
         drawn["learning"] = partial(_learning, results)
     return drawn

@@ -9,6 +9,7 @@ from functools import cached_property
 from evaluate import text
 from evaluate.advantage import AdvantageMap, advantage_map
 from evaluate.ladder import Ladder, Standing
+from evaluate.recording import Replay
 from evaluate.runs import Run
 from evaluate.streaming import EVALUATION_STREAMS
 from mmenv.simulation import Paths, simulate
@@ -38,11 +39,13 @@ class Results:
         ladder: the standings.
         runs: the trained agents, as they were loaded.
         command: the command that makes this report.
+        replay: the policies on a recording, where one was given.
     """
 
     ladder: Ladder
     runs: Sequence[Run] = ()
     command: str = ""
+    replay: Replay | None = None
     _maps: dict[str, AdvantageMap] = field(default_factory=dict, repr=False)
 
     @cached_property

@@ -42,14 +42,36 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--dt", type=float, metavar="SECONDS", help="length of a step (default: about 0.7 market orders per side)")
     add("--tick", type=float, metavar="PRICE", help="step of the prices (default: read from them)")
     add("--horizon", type=float, metavar="SECONDS", help="length of a session (default: 200 steps)")
-    add("--floor", type=float, metavar="PRICE", help="fit to trades beyond this depth (default: just inside half the usual spread)")
+    add(
+        "--floor",
+        type=float,
+        metavar="PRICE",
+        help="fit to trades beyond this depth (default: just inside half the usual spread)",
+    )
     add("--law", choices=("poisson", "linear"), default="poisson", help="fill law (default: %(default)s)")
-    add("--rule", choices=("through", "touch", "tick"), default="through", help="fill rule of the tape (default: %(default)s)")
-    add("--gap", type=float, default=60.0, metavar="SECONDS", help="longer silences are left out (default: %(default)g)")
-    add("--columns", metavar="NAME=COLUMN,...", help="columns of a table of trades: time=...,price=...,side=...[,size=...][,id=...]")
+    add(
+        "--rule",
+        choices=("through", "touch", "tick"),
+        default="through",
+        help="fill rule of the tape (default: %(default)s)",
+    )
+    add(
+        "--gap", type=float, default=60.0, metavar="SECONDS", help="longer silences are left out (default: %(default)g)"
+    )
+    add("--split", type=float, metavar="SHARE", help="fit to the first part of the time, write a tape of each part")
+    add(
+        "--columns",
+        metavar="NAME=COLUMN,...",
+        help="columns of a table of trades: time=...,price=...,side=...[,size=...][,id=...]",
+    )
     add("--quote-columns", metavar="NAME=COLUMN,...", help="columns of a table of quotes: time=...,bid=...,ask=...")
     add("--time-unit", choices=("s", "ms", "us", "ns"), help="of the times (default: told by their size)")
-    add("--side-is", choices=("taker", "maker"), default="taker", help="whose side --columns names (default: %(default)s)")
+    add(
+        "--side-is",
+        choices=("taker", "maker"),
+        default="taker",
+        help="whose side --columns names (default: %(default)s)",
+    )
     add("-o", "--out", metavar="FOLDER", default="calibration", help="where the files go (default: %(default)s)")
     add("--no-figures", action="store_true", help="write no pictures")
     add("-P", "--progress", action=argparse.BooleanOptionalAction, help="show a progress bar (default: in a terminal)")

@@ -90,7 +90,11 @@ def test_the_likelihood_of_a_cell_is_the_probability_of_it():
     for law in ("poisson", "linear"):
         probability = Market(fill_law=law, arrival_rate=100.0, depth_decay=2.0, horizon=1.0, steps=200).law.probability
         found = np.exp(log_likelihoods(type(data)(**{**vars(data), "law": law}), Exponential(), np.log([0.5, 2.0])))
-        expected = [1 - probability(0.1), 1 - probability(0.15), *(probability(low) - probability(low + 0.1) for low in (0.1, 0.2, 0.3))]
+        expected = [
+            1 - probability(0.1),
+            1 - probability(0.15),
+            *(probability(low) - probability(low + 0.1) for low in (0.1, 0.2, 0.3)),
+        ]
         np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -148,7 +152,12 @@ def test_informed_share_and_jump_are_recovered():
         found = informed(steps_of(rng.normal(0, sigma, 2000) + jump * (knows[0] * 1.0 - knows[1]), ask, bid))
         assert found is not None
         values.append((found.share.value, found.jump.value, found.volatility.value))
-        hits.append([e.low <= t <= e.high for e, t in zip((found.share, found.jump, found.volatility), (share, jump, sigma), strict=True)])
+        hits.append(
+            [
+                e.low <= t <= e.high
+                for e, t in zip((found.share, found.jump, found.volatility), (share, jump, sigma), strict=True)
+            ]
+        )
         assert found.p_value < 1e-6
     for column, truth in zip(zip(*values, strict=True), (share, jump, sigma), strict=True):
         assert abs(np.mean(column) - truth) < 4 * np.std(column) / math.sqrt(200) + np.var(column) / truth
@@ -214,7 +223,9 @@ def test_markouts_of_known_moves():
     side = np.where(np.random.default_rng(6).random(400) < 0.5, 1, -1)
     mid = 1000.0 + np.concatenate([[0], np.cumsum(side)])
     quotes = Quotes(np.concatenate([[-1], time + 5 * 10**8]), mid - 0.5, mid + 0.5)
-    found = {m.horizon: m.mean.value for m in markouts(MarketOrders(time, side, mid[:-1]), quotes, (0.0, 0.4, 0.5, 1.0))}
+    found = {
+        m.horizon: m.mean.value for m in markouts(MarketOrders(time, side, mid[:-1]), quotes, (0.0, 0.4, 0.5, 1.0))
+    }
     assert found == {0.0: 0.0, 0.4: 0.0, 0.5: 1.0, 1.0: 1.0}
 
 

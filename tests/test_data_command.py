@@ -30,7 +30,13 @@ def files(tmp_path_factory):
 def test_a_whole_run(run, files, tmp_path, capsys):
     assert run([*files, "-o", str(tmp_path / "out"), "--horizon", "1"]) == 0
     printed = capsys.readouterr().out
-    for words in ("Tardis trades (us), 4,083 rows", "orders/s", "price/sqrt(s)", "The exponential fill curve fits", "20 recorded sessions"):
+    for words in (
+        "Tardis trades (us), 4,083 rows",
+        "orders/s",
+        "price/sqrt(s)",
+        "The exponential fill curve fits",
+        "20 recorded sessions",
+    ):
         assert words in printed
     environment = json.loads((tmp_path / "out" / "market.json").read_text())
     env = gymnasium.make("mmenv/AvellanedaStoikov-v0", **environment)

@@ -141,7 +141,10 @@ BROKEN = {
     "empty price": (changed(7, "100.50", ""), "line 8: price must not be empty"),
     "unknown side": (changed(7, "false", "perhaps"), "line 8: side must be one of .* got 'perhaps'"),
     "too few columns": (changed(7, ",false", ""), "line 8: a row of Binance trades .* must have 6 columns, got 5"),
-    "too many columns": (changed(7, "false", "false,1"), "line 8: a row of Binance trades .* must have 6 columns, got 7"),
+    "too many columns": (
+        changed(7, "false", "false,1"),
+        "line 8: a row of Binance trades .* must have 6 columns, got 7",
+    ),
     "time far back": (changed(7, "1700000000650", "1600000000650"), "time must not go backwards"),
     "time without unit": (recordings.rows(None, [line.replace("17000000", "17") for line in GOOD]), "time must count"),
     "only a header": (recordings.rows(None, GOOD[:1]), "holds a header and no rows"),

@@ -38,7 +38,9 @@ def test_the_same_fills_for_any_quotes():
     tape = Tape.draw(market, 50, seed=2)
     found = round_trip(market, tape).tape
     depth = np.random.default_rng(3).uniform(-1, 3, (2, *tape.mid_move.shape))
-    for reach, again, at in zip((tape.bid_reach, tape.ask_reach), (found.bid_reach, found.ask_reach), depth, strict=True):
+    for reach, again, at in zip(
+        (tape.bid_reach, tape.ask_reach), (found.bid_reach, found.ask_reach), depth, strict=True
+    ):
         differ = (reach > at) != (again > at)
         assert np.all(np.abs(reach - at)[differ] <= TICK / 2 * (1 + 1e-9))
         assert 0 < differ.sum() < 50 * 200 * 3 * TICK  # they do differ, about as often as a reach is that near

@@ -10,6 +10,7 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
+from mmenv.environment_file import read_environment
 from train.config import PRESETS, TrainingConfig, from_preset
 
 INTERRUPTED = 130
@@ -21,12 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     preset, run, bar = options.pop("preset"), options.pop("continue"), options.pop("progress")
+    market = options.pop("market")
     given = {name: value for name, value in options.items() if value is not None}
     try:
-        if run is not None and (given or preset is not None):
+        if run is not None and (given or preset is not None or market is not None):
             raise ValueError("-i continues a run with its own configuration: give no other options, except -P")
         if "env_kwargs" in given:
             given["env_kwargs"] = _env_kwargs(given["env_kwargs"])
+        if market is not None:
+            given["env_kwargs"] = read_environment(market) | given.get("env_kwargs", {})
         config = None if run is not None else from_preset(preset or "quick", given)
     except (TypeError, ValueError) as error:
         return _refuse(error)
@@ -36,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(config: TrainingConfig | None, run: str | None, bar: bool) -> int:
     try:
         from agents.checkpoint import RunError
+        from mmenv.data.recording import RecordingError
         from train import loop
         from train.guard import Poisoned
         from train.progress import Progress
@@ -51,7 +56,7 @@ def _train(config: TrainingConfig | None, run: str | None, bar: bool) -> int:
         saved = f"; go on with: python -m train -i {interrupt}" if interrupt.args else ""
         print(f"\ninterrupted{saved}", file=sys.stderr)
         return INTERRUPTED
-    except (RunError, Poisoned, OSError) as error:
+    except (RunError, RecordingError, Poisoned, OSError) as error:
         return _refuse(error)
     print(f"run folder: {folder}")
     return 0
@@ -69,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-P", "--progress", action=argparse.BooleanOptionalAction, help="show a progress bar (default: in a terminal)"
     )
+    parser.add_argument("--market", metavar="FILE", help="keyword arguments of the environment from a file (market.json)")
     for entry in fields(TrainingConfig):
         _add(parser, entry)
     return parser

@@ -35,7 +35,9 @@ class MarketMakingPPO(LeanPPO):
         self.config = config
         market = problem.market
         sessions = max(1, round(config.rollout_size / market.steps))
-        self._sessions = MarketMakingVecEnv(sessions, market, problem.objective, reward=problem.reward)
+        self._sessions = MarketMakingVecEnv(
+            sessions, market, problem.objective, reward=problem.reward, tape=config.tape or None
+        )
         architecture = Architecture.for_problem(problem, config.hidden, config.fold)
         super().__init__(
             QuotePolicy,

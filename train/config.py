@@ -30,6 +30,7 @@ class TrainingConfig:
         default_factory=dict,
         metadata={"help": "its keyword arguments, as JSON or as name:value ...", "flags": (), "rules": {}},
     )
+    tape: str = _option("", "recorded tape to train on, a file of mmenv-calibrate (default: sessions of the market)")
     seed: int = _option(0, "seed of networks, noise and market", at_least=0, at_most=2**32 - 1)
     n_timesteps: int = _option(8_192_000, "transitions to train on", "-n", "--n-timesteps", at_least=1)
     log_folder: str = _option("runs", "where the run folder is made", "-f", "--log-folder")
@@ -68,7 +69,8 @@ class TrainingConfig:
         kwargs = {**IDS[self.env], **self.env_kwargs}
         if "reward" not in kwargs:
             problem = Problem.from_arguments(**kwargs)
-            kwargs["reward"] = "surrogate" if problem.objective.risk_aversion > 0 else "expected"
+            best = "surrogate" if problem.objective.risk_aversion > 0 else "expected"
+            kwargs["reward"] = "realised" if self.tape else best
         return Problem.from_arguments(**kwargs)
 
     def to_dict(self) -> dict[str, Any]:

@@ -221,12 +221,22 @@ def _description(config: TrainingConfig, folder: Path) -> dict[str, Any]:
         "problem": config.problem.to_dict(),
         "training": config.to_dict(),
         "algorithm": "PPO",
+        "recording": _recording(config),
         "seed": config.seed,
         "threads": config.threads,
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "git_commit": _git_commit(),
         "command": ["python", "-m", "train", *sys.argv[1:]],
     }
+
+
+def _recording(config: TrainingConfig) -> list[int] | None:
+    """The first and last moment of the recording that is trained on [ns], so that nobody tests on it; None without."""
+    if not config.tape:
+        return None
+    from mmenv.data import load_tape
+
+    return list(load_tape(config.tape).span)
 
 
 def _version(package: str) -> str | None:

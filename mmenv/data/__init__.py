@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mmenv.data.calibration import Calibration, calibrate
 from mmenv.data.clean import Cleaning
 from mmenv.data.recording import MarketOrders, Quotes, RecordingError, Trades, market_orders
-from mmenv.data.replay import RecordedTape, load_tape, record, resample, save_tape, tape_from_trades
+from mmenv.data.replay import RecordedTape, as_recorded, load_tape, record, resample, save_tape, tape_from_trades
 
 if TYPE_CHECKING:
     from mmenv.data.readers import read_quotes, read_trades

@@ -34,7 +34,9 @@ SIDES = ("bid", "ask")
 # The default market has 0.7 market orders per side and step, and 200 steps in a session: so do calibrated ones.
 ORDERS_PER_STEP = 0.7
 STEPS = 200
-SESSIONS = 10
+# A short recording is cut into this many sessions of at least so many steps.
+SESSIONS = 20
+LEAST_STEPS = 50
 FEWEST = 20
 KNOTS = 8
 # The default market's penalty, in units of what trading earns there: eta = A / (k PENALTY_UNITS).
@@ -181,7 +183,8 @@ def calibrate(
     Args:
         trades: the trades.
         quotes: the best quotes over the same time; None guesses them from the trades.
-        dt: length of a step [s]; None takes the round number that makes about 0.7 market orders per side and step.
+        dt: length of a step [s]; None takes the round number that makes about 0.7 market orders beyond the floor per side
+            and step, a smaller one where the recording is short.
         tick: of the prices; None reads it from them.
         horizon: length of a session [s]; None takes 200 steps.
         floor: the curve is fitted to reaches beyond this [price]; None takes half the usual spread and half a tick, so
@@ -239,21 +242,24 @@ def _touch(quotes: Quotes, tick: float) -> float:
 
 
 def _usual_dt(orders: MarketOrders, beyond: np.ndarray) -> float:
-    """The number 1, 2 or 5 times a power of ten that is nearest to 0.7 market orders beyond the floor per side [s]."""
+    """The number 1, 2 or 5 times a power of ten that makes about 0.7 market orders beyond the floor per side [s].
+
+    Smaller where the recording would not yield twenty sessions of fifty steps.
+    """
     seconds, count = (int(orders.time[-1]) - int(orders.time[0])) / SECOND, int(np.count_nonzero(beyond))
     if count < FEWEST or seconds <= 0:
         raise RecordingError(
             f"a calibration needs at least {FEWEST} market orders beyond the floor over some time, got {count}"
         )
     wanted = ORDERS_PER_STEP * 2 * seconds / count
-    power = math.floor(math.log10(wanted))
-    return min(
-        (float(f"{m}e{p}") for p in (power, power + 1) for m in (1, 2, 5)), key=lambda dt: abs(math.log(dt / wanted))
-    )
+    most = seconds / (SESSIONS * LEAST_STEPS)
+    power = math.floor(math.log10(min(wanted, most)))
+    choices = [float(f"{m}e{p}") for p in (power - 1, power, power + 1) for m in (1, 2, 5)]
+    return min((dt for dt in choices if dt <= most), key=lambda dt: abs(math.log(dt / wanted)))
 
 
 def _usual_steps(steps: int) -> int:
-    """200 steps in a session, or fewer where that leaves fewer than ten sessions: 1, 2 or 5 times a power of ten."""
+    """200 steps in a session, or fewer where that leaves fewer than twenty sessions: 1, 2 or 5 times a power of ten."""
     most = max(1, min(STEPS, steps // SESSIONS))
     return max(m * 10**p for p in range(3) for m in (1, 2, 5) if m * 10**p <= most)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mmenv.data import summary
 from mmenv.data.calibration import Calibration, calibrate as fit_market
 from mmenv.data.readers import read_quotes, read_trades
-from mmenv.data.recording import Quotes, RecordingError, Trades
+from mmenv.data.recording import Quotes, RecordingError, Trades, split
 from mmenv.data.replay import RecordedTape, save_tape, tape_of
+from mmenv.data.steps import Steps, cut
 
 
 def calibrate(options: argparse.Namespace) -> None:
@@ -26,6 +28,11 @@ def calibrate(options: argparse.Namespace) -> None:
     if out.exists() and not out.is_dir():
         raise RecordingError(f"--out must be a folder, got the file {options.out!r}")
     trades, quotes = _read(options, bar)
+    later = None
+    if options.split is not None:
+        if quotes is None:
+            raise RecordingError("--split needs a file of quotes")
+        (trades, quotes), later = split(trades, quotes, options.split)
     found = fit_market(
         trades,
         quotes,
@@ -36,14 +43,17 @@ def calibrate(options: argparse.Namespace) -> None:
         law=options.law,
         gap=options.gap,
     )
+    del trades, quotes
     print(_heading(found))
     print(summary.text(found))
     environment = found.environment()
-    tape = _tape(found, options)
-    _write(out, environment, found, tape)
+    tapes = {"tape.npz" if later is None else "train.npz": _tape(found, found.steps, options)}
+    if later is not None:
+        tapes["test.npz"] = _tape(found, cut(*later, found.steps.dt, found.steps.tick, options.gap), options)
+    _write(out, environment, found, tapes)
     figures = [] if options.no_figures else _draw(out, found)
     print()
-    print(_told(out, environment["market"], tape, figures))
+    print(_told(out, environment["market"], tapes, figures))
 
 
 def _read(options: argparse.Namespace, bar: bool) -> tuple[Trades, Quotes | None]:
@@ -75,21 +85,22 @@ def _heading(found: Calibration) -> str:
     )
 
 
-def _tape(found: Calibration, options: argparse.Namespace) -> RecordedTape | None:
-    """The recording as a tape; None where it is shorter than a session."""
+def _tape(found: Calibration, steps: Steps, options: argparse.Namespace) -> RecordedTape | None:
+    """Steps as a tape; None where they are shorter than a session."""
     try:
-        tape = tape_of(found.steps, round(found.horizon / found.steps.dt), options.rule)
+        tape = tape_of(steps, round(found.horizon / found.steps.dt), options.rule)
     except RecordingError:
         return None
-    return RecordedTape(tape.tape, tape.start, tape.dt, tape.tick, tape.rule, Path(options.trades).name)
+    return replace(tape, source=Path(options.trades).name)
 
 
-def _write(out: Path, environment: dict[str, Any], found: Calibration, tape: RecordedTape | None) -> None:
+def _write(out: Path, environment: dict[str, Any], found: Calibration, tapes: dict[str, RecordedTape | None]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, values in (("market.json", environment), ("calibration.json", summary.values(found))):
         (out / name).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    if tape is not None:
-        save_tape(out / "tape.npz", tape)
+    for name, tape in tapes.items():
+        if tape is not None:
+            save_tape(out / name, tape)
 
 
 def _draw(out: Path, found: Calibration) -> list[str]:
@@ -98,16 +109,17 @@ def _draw(out: Path, found: Calibration) -> list[str]:
     return plots.draw_all(found, out)
 
 
-def _told(out: Path, market: dict[str, Any], tape: RecordedTape | None, figures: list[str]) -> str:
+def _told(out: Path, market: dict[str, Any], tapes: dict[str, RecordedTape | None], figures: list[str]) -> str:
     told = [
         f"{out / 'market.json'}: sessions of {market['horizon']:g} s in {market['steps']} steps, depths from "
         f"{market['min_depth']:g} to {market['max_depth']:g}, at most {market['max_inventory']} units",
         f"{out / 'calibration.json'}: everything above",
     ]
-    if tape is None:
-        told.append("no tape: the recording is shorter than a session (a shorter --horizon makes one)")
-    else:
-        told.append(f"{out / 'tape.npz'}: {tape.tape.paths} recorded sessions")
+    for name, tape in tapes.items():
+        if tape is None:
+            told.append(f"no {name}: the recording is shorter than a session (a shorter --horizon makes one)")
+        else:
+            told.append(f"{out / name}: {tape.tape.paths} recorded sessions")
     if figures:
         told.append(f"{out}: {', '.join(figures)}")
     return "\n".join(told)

@@ -84,7 +84,9 @@ def clustering(orders: MarketOrders, steps: Steps) -> Clustering:
     """Fano factors over windows of 1, 10 and 100 steps, and the autocorrelation of the sides of successive orders."""
     width = round(steps.dt * SECOND)
     inside = orders.time[(orders.time >= steps.start[0]) & (orders.time < steps.start[-1] + width)]
-    counts = np.bincount((inside - steps.start[0]) // width, minlength=int((steps.start[-1] - steps.start[0]) // width) + 1)
+    counts = np.bincount(
+        (inside - steps.start[0]) // width, minlength=int((steps.start[-1] - steps.start[0]) // width) + 1
+    )
     fano = []
     for window in FANO_WINDOWS:
         whole = len(counts) // window

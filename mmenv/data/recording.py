@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmenv import _validate
+
 SECOND = 1_000_000_000
 # Prices are counted in this unit when a tick is looked for; no venue quotes finer.
 FINEST_TICK = 1e-8
@@ -86,6 +88,33 @@ def _check_columns(table: Trades | Quotes, names: tuple[str, ...]) -> None:
             )
     if (np.diff(table.time) < 0).any():
         raise RecordingError("time must never fall from one row to the next")
+
+
+def split(trades: Trades, quotes: Quotes, share: float) -> tuple[tuple[Trades, Quotes], tuple[Trades, Quotes]]:
+    """Cut a recording in two at a moment in time: what is fitted or trained on must end before what is tested on.
+
+    Args:
+        trades: the trades.
+        quotes: the quotes; the one in force at the moment opens the second part.
+        share: of the time of the quotes that the first part gets, in (0, 1).
+
+    Raises:
+        TypeError, ValueError: share is not a number in (0, 1).
+        RecordingError: a part would hold no trade, or fewer than two quotes.
+    """
+    share = _validate.real("split", share, above=0)
+    if share >= 1:
+        raise ValueError(f"split must be a number in (0, 1), got {share!r}")
+    moment = int(quotes.time[0]) + round(share * (int(quotes.time[-1]) - int(quotes.time[0])))
+    first, last = int(np.searchsorted(trades.time, moment, side="right")), int(in_force(quotes, np.array([moment]), True)[0])
+    if not 0 < first < len(trades) or not 0 < last < len(quotes) - 1:
+        raise RecordingError(f"split must leave trades and quotes on both sides, got {share!r}")
+    early = Trades(*(getattr(trades, name)[:first] for name in ("time", "price", "side", "size")))
+    late = Trades(*(getattr(trades, name)[first:] for name in ("time", "price", "side", "size")))
+    opening = np.concatenate([[moment], quotes.time[last + 1 :]])
+    before = Quotes(*(np.append(side[: last + 1], side[last]) for side in (quotes.time, quotes.bid, quotes.ask)))
+    before.time[-1] = moment
+    return (early, before), (late, Quotes(opening, quotes.bid[last:], quotes.ask[last:]))
 
 
 class MarketOrders(NamedTuple):

@@ -7,8 +7,10 @@ since our size adds nothing to the book, less than a large maker would.
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from mmenv.data.clean import DEFAULT_GAP
 from mmenv.data.recording import SECOND, Quotes, RecordingError, Trades, check_tick, infer_tick, quotes_from_trades
 from mmenv.data.steps import Steps, cut
 from mmenv.market import Market
-from mmenv.tape import Tape
+from mmenv.tape import BLOCK, Tape
 
 RULES = ("through", "touch", "tick")
 # Where a trade at our very price is to fill us, the reach is moved by this part of a tick.
@@ -50,6 +52,11 @@ class RecordedTape:
     rule: str
     source: str = ""
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """When the first session begins and the last one ends [ns]."""
+        return int(self.start[0]), int(self.start[-1]) + self.tape.steps * round(self.dt * SECOND)
+
     def split(self, share: float) -> tuple[RecordedTape, RecordedTape]:
         """The sessions before and after a moment in time, the first part holding about `share` of them.
 
@@ -61,6 +68,41 @@ class RecordedTape:
         if not 0 < at < self.tape.paths:
             raise RecordingError(f"share must leave sessions on both sides of {self.tape.paths}, got {share!r}")
         return self._select(slice(0, at)), self._select(slice(at, None))
+
+    def check(self, market: Market) -> None:
+        """Refuse a market whose sessions are not this tape's.
+
+        Raises:
+            ValueError: steps or their length differ, or the market has several regimes, which no recording tells.
+        """
+        if self.tape.steps != market.steps or not math.isclose(self.dt, market.dt, rel_tol=1e-6):
+            raise ValueError(
+                f"the tape must have the market's {market.steps} steps of {market.dt:g}, "
+                f"got {self.tape.steps} steps of {self.dt:g}"
+            )
+        if market.regimes > 1:
+            raise ValueError(f"a recorded tape tells no regimes, the market must have one, got {market.regimes}")
+
+    def draw_chunks(
+        self, market: Market, blocks: range, seed: int, episode: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Sessions for whole blocks of environments, as `mmenv.tape.draw_chunks` draws them from a market.
+
+        Each session begins at a random step of the recording and goes on from there, from its end to its beginning
+        where need be, so that clustering and adverse selection stay as they were recorded.
+
+        Yields:
+            (mid_move, bid_reach, ask_reach), each of shape (steps, 64 * len(blocks)), once.
+        """
+        seed = _validate.integer("seed", seed, at_least=0)
+        episode = _validate.integer("episode", episode, at_least=0)
+        parts = [
+            resample(self.tape, BLOCK, self.tape.steps, np.random.SeedSequence(seed, spawn_key=(block, episode)))
+            for block in blocks
+        ]
+        yield tuple(  # type: ignore[misc]
+            np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ARRAYS[:3]
+        )
 
     def _select(self, sessions: slice) -> RecordedTape:
         return RecordedTape(
@@ -142,7 +184,7 @@ def _segments(segment: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
 
 
-def resample(tape: Tape, paths: int, block: int, seed: int) -> Tape:
+def resample(tape: Tape, paths: int, block: int, seed: int | np.random.SeedSequence) -> Tape:
     """Sessions put together from blocks of consecutive steps of recorded ones (circular block bootstrap).
 
     Within a block everything stays as it was recorded, clustering and adverse selection included.
@@ -151,11 +193,12 @@ def resample(tape: Tape, paths: int, block: int, seed: int) -> Tape:
         tape: recorded sessions, taken as one long recording.
         paths: number of sessions wanted, >= 1.
         block: steps in a block, >= 1; the last block of a session is cut to fit.
-        seed: any integer >= 0.
+        seed: any integer >= 0, or a SeedSequence.
     """
     paths = _validate.integer("paths", paths, at_least=1)
     block = min(_validate.integer("block", block, at_least=1), tape.steps)
-    seed = _validate.integer("seed", seed, at_least=0)
+    if not isinstance(seed, np.random.SeedSequence):
+        seed = np.random.SeedSequence(_validate.integer("seed", seed, at_least=0))
     total = tape.steps * tape.paths
     starts = np.random.default_rng(seed).integers(total, size=(-(-tape.steps // block), paths))
     index = (starts[:, None, :] + np.arange(block)[:, None]).reshape(-1, paths)[: tape.steps] % total
@@ -177,6 +220,21 @@ def save_tape(path: str | os.PathLike[str], recorded: RecordedTape) -> None:
             rule=np.str_(recorded.rule),
             source=np.str_(recorded.source),
         )
+
+
+def as_recorded(tape: RecordedTape | str | os.PathLike[str], market: Market, reward: str) -> RecordedTape:
+    """A recorded tape, or the file of one, checked against the market whose environments are to play it.
+
+    Raises:
+        ValueError: steps or their length are not the market's, the market has regimes, or the reward is computed
+            from the market's probabilities, which are not the recording's.
+        RecordingError: the file is no tape.
+    """
+    recorded = tape if isinstance(tape, RecordedTape) else load_tape(tape)
+    recorded.check(market)
+    if reward != "realised":
+        raise ValueError(f"on a recorded tape the reward must be 'realised', got {reward!r}")
+    return recorded
 
 
 def load_tape(path: str | os.PathLike[str]) -> RecordedTape:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from mmenv import _validate
 from mmenv.dynamics import Fills, Quotes, State, initial_state, step
+from mmenv.market import Market
 from mmenv.problem import Problem
 from mmenv.rewards import RewardParts
 from mmenv.tape import BLOCK, Flow, draw_chunks
@@ -31,10 +32,12 @@ class Batch:
     Args:
         problem: the market, objective and reward form.
         num_envs: number of sessions, >= 1.
+        tape: a recorded tape, or the file of one, whose sessions are played instead of the market's.
     """
 
-    def __init__(self, problem: Problem, num_envs: int) -> None:
+    def __init__(self, problem: Problem, num_envs: int, tape: Any = None) -> None:
         self.problem = problem
+        self._draw_chunks = chunks_of(problem, tape)
         self.num_envs = _validate.integer("num_envs", num_envs, at_least=1)
         self.seed: int | None = None
         self.episode = 0
@@ -87,7 +90,7 @@ class Batch:
     def _draw(self) -> Iterator[Flow]:
         assert self.seed is not None
         blocks = range(-(-self.num_envs // BLOCK))
-        for chunk in draw_chunks(self.problem.market, blocks, self.seed, self.episode):
+        for chunk in self._draw_chunks(self.problem.market, blocks, self.seed, self.episode):
             for rows in zip(*chunk, strict=True):
                 yield Flow(*(row[: self.num_envs] for row in rows))
 
@@ -98,6 +101,19 @@ class Batch:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._flows = iter(()) if self.seed is None else islice(self._draw(), self.state.step, None)
+
+
+def chunks_of(problem: Problem, tape: Any) -> Callable[[Market, range, int, int], Iterator[tuple[np.ndarray, ...]]]:
+    """What draws sessions: the market itself, or a recorded tape (docs/real-markets.md).
+
+    Raises:
+        ValueError: the tape does not fit the market, or the reward is not the realised one.
+    """
+    if tape is None:
+        return draw_chunks
+    from mmenv.data.replay import as_recorded
+
+    return as_recorded(tape, problem.market, problem.reward).draw_chunks
 
 
 def fresh_seed() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from mmenv.problem import Problem
 
 with needs("train"):
     from stable_baselines3.common.vec_env.base_vec_env import VecEnv
+
+if TYPE_CHECKING:
+    from mmenv.data.replay import RecordedTape
 
 
 class MarketMakingVecEnv(VecEnv):
@@ -33,6 +36,7 @@ class MarketMakingVecEnv(VecEnv):
         reward: "realised", "expected" or "surrogate".
         seed: any integer >= 0, for the first reset; None draws one at random.
         step_info: fill the infos at every step.
+        tape: a recorded tape, or the file of one, to play instead of sessions of the market; see docs/real-markets.md.
         parameters: fields of Market.
 
     Raises:
@@ -47,10 +51,11 @@ class MarketMakingVecEnv(VecEnv):
         reward: str = "realised",
         seed: int | None = None,
         step_info: bool = False,
+        tape: RecordedTape | str | None = None,
         **parameters: Any,
     ) -> None:
         self.problem = Problem.from_arguments(market, objective, reward, **parameters)
-        self._batch = Batch(self.problem, num_envs)
+        self._batch = Batch(self.problem, num_envs, tape)
         self._next_seed = seed
         self._step_info = step_info
         self._actions = np.zeros((num_envs, 2))

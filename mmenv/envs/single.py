@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 
 from mmenv import _validate
 from mmenv.dynamics import Quotes, initial_state, step
-from mmenv.envs.batch import fresh_seed, state_info, step_info
+from mmenv.envs.batch import chunks_of, fresh_seed, state_info, step_info
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.problem import Problem
-from mmenv.tape import BLOCK, Flow, draw_chunks
+from mmenv.tape import BLOCK, Flow
+
+if TYPE_CHECKING:
+    from mmenv.data.replay import RecordedTape
 
 
 class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
@@ -57,6 +60,7 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ## Arguments
     Any field of `mmenv.Market` by name (or `market`), `objective`, `reward`, `render_mode`, and `index`: which
     of the streams of a seed this environment plays. Environment `index` of `MarketMakingVectorEnv` sees the same.
+    `tape`: a recorded tape, or the file of one, to play instead of sessions of the market (docs/real-markets.md).
 
     ## Versions
     * v0: first version.
@@ -75,9 +79,11 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         reward: str = "realised",
         render_mode: str | None = None,
         index: int = 0,
+        tape: RecordedTape | str | None = None,
         **parameters: Any,
     ) -> None:
         self.problem = Problem.from_arguments(market, objective, reward, **parameters)
+        self._draw_chunks = chunks_of(self.problem, tape)
         if render_mode is not None:
             _validate.choice("render_mode", render_mode, self.metadata["render_modes"])
         self.render_mode = render_mode
@@ -187,6 +193,6 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """The session's rows, last first, as Python floats."""
         block, column = divmod(self.index, BLOCK)
         rows: list[Flow] = []
-        for chunk in draw_chunks(self.problem.market, range(block, block + 1), seed, self._episode):
+        for chunk in self._draw_chunks(self.problem.market, range(block, block + 1), seed, self._episode):
             rows.extend(map(Flow, *(part[:, column].tolist() for part in chunk)))
         return rows[::-1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -14,6 +14,9 @@ from mmenv.envs.batch import Batch, state_info, step_info
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.problem import Problem
+
+if TYPE_CHECKING:
+    from mmenv.data.replay import RecordedTape
 
 
 class MarketMakingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -29,6 +32,7 @@ class MarketMakingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         reward: "realised", "expected" or "surrogate".
         render_mode: must be None; render a single environment instead.
         autoreset_mode: "NextStep" (Gymnasium's default), "SameStep" or "Disabled".
+        tape: a recorded tape, or the file of one, to play instead of sessions of the market; see docs/real-markets.md.
         parameters: fields of Market.
 
     Raises:
@@ -43,6 +47,7 @@ class MarketMakingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         reward: str = "realised",
         render_mode: str | None = None,
         autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        tape: RecordedTape | str | None = None,
         **parameters: Any,
     ) -> None:
         self.problem = Problem.from_arguments(market, objective, reward, **parameters)
@@ -58,7 +63,7 @@ class MarketMakingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.single_action_space = self.problem.codec.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self._batch = Batch(self.problem, self.num_envs)
+        self._batch = Batch(self.problem, self.num_envs, tape)
         self._done = False
 
     def reset(
