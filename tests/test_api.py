@@ -47,18 +47,27 @@ def test_torch_and_sb3_only_where_they_are_needed(package):
             assert not heavy, f"{name} imports {heavy}"
 
 
+# What only an extra brings, and the only files that may ask for it.
+EXTRAS = {
+    "envs/render.py": {"matplotlib"},
+    "data/plots.py": {"matplotlib"},
+    "data/readers.py": {"polars"},
+    "data/sources.py": {"tqdm"},
+}
+
+
 def test_mmenv_needs_numpy_scipy_and_gymnasium_only():
     for path in (ROOT / "mmenv").rglob("*.py"):
         if path.name == "sb3.py":
             continue
         foreign = set(imported(path)) - set(sys.stdlib_module_names) - {"mmenv", "numpy", "scipy", "gymnasium"}
-        assert foreign <= {"matplotlib"} if path.name == "render.py" else not foreign, f"{path} imports {foreign}"
+        assert foreign <= EXTRAS.get(path.relative_to(ROOT / "mmenv").as_posix(), set()), f"{path} imports {foreign}"
 
 
 def test_importing_is_light():
     code = "import sys, json, mmenv, agents; print(json.dumps(sorted(sys.modules)))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
-    assert not {"torch", "stable_baselines3", "matplotlib", "tensorboard", "pandas"} & set(loaded)
+    assert not {"torch", "stable_baselines3", "matplotlib", "tensorboard", "pandas", "polars"} & set(loaded)
 
 
 def test_promised_names():
