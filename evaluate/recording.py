@@ -209,7 +209,7 @@ def block_means(columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def bootstrapped(columns: np.ndarray, resampled: np.ndarray, figure: Figure) -> Estimate:
-    """A figure with its block-bootstrap interval, widened for few blocks (Student's t, and the bias of their spread)."""
+    """A figure with its block-bootstrap interval, widened for few blocks (Student's t, the bias of their spread)."""
     blocks = columns.shape[1] / block_length(columns.shape[1])
     value = figure.value(columns.mean(axis=1))
     values = np.array([figure.value(mean) for mean in resampled.T])

@@ -57,7 +57,8 @@ def verdict(outcome: Outcome) -> str:
     """Where the model breaks for a policy, and by how much, in a sentence or two."""
     figures = outcome.figures
     profit = figures["profit"]
-    said = f"**{outcome.entrant.label}** makes {_told(profit.recorded)} a session on the recording; the model says {number(profit.model)}."
+    said = f"**{outcome.entrant.label}** makes {_told(profit.recorded)} a session on the recording; "
+    said += f"the model says {number(profit.model)}."
     parts = {name: figures[name] for name in ("spread_earned", "inventory_profit")}
     broken = [name for name, figure in parts.items() if figure.breaks]
     if not profit.breaks:
@@ -90,8 +91,8 @@ def blocks(replay: Replay) -> list[Block]:
     return [
         Heading("On the recording"),
         Paragraph(
-            f"The same policies on {recorded.tape.paths} recorded sessions{source}, {minutes:.1f} minutes in all, beside "
-            f"what the market that was calibrated predicts for them ({MODEL_SESSIONS:,} simulated sessions)."
+            f"The same policies on {recorded.tape.paths} recorded sessions{source}, {minutes:.1f} minutes in all, "
+            f"beside what the market that was calibrated predicts for them ({MODEL_SESSIONS:,} simulated sessions)."
         ),
         Bullets([verdict(outcome) for outcome in featured(replay)]),
         Picture(
@@ -106,13 +107,14 @@ def blocks(replay: Replay) -> list[Block]:
         ),
         Table(
             rows(replay),
-            "Per session: recorded, ± half of the 95 % interval of a block bootstrap over consecutive sessions, and the model.",
+            "Per session: recorded, ± half of the 95 % interval of a block bootstrap over consecutive sessions, and "
+            "the model.",
             agents,
         ),
         Table(
             markout_rows(replay),
-            "How far the mid goes against a fill, per fill: ± half of the 95 % interval. The model without informed takers "
-            "says 0. A fill pays where the depth it was made at exceeds this.",
+            "How far the mid goes against a fill, per fill: ± half of the 95 % interval. The model without informed "
+            "takers says 0. A fill pays where the depth it was made at exceeds this.",
             agents,
         ),
         Paragraph(f"{NOTHING_MOVES} Fill rule of this tape: `{recorded.rule}`."),

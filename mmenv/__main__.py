@@ -30,8 +30,8 @@ def _about() -> dict[str, Any]:
     text = "Fit a market to recorded trades and quotes: volatility, arrival rate and decay of fills, with intervals."
     return {
         "description": text,
-        "epilog": "Known files: Binance trades, aggTrades, bookTicker; Tardis trades, quotes; LOBSTER messages and orderbook; "
-        "hftbacktest npz; any table with --columns. Plain, gzip or zip. See docs/real-markets.md.",
+        "epilog": "Known files: Binance trades, aggTrades, bookTicker; Tardis trades, quotes; LOBSTER messages and "
+        "orderbook; hftbacktest npz; any table with --columns. Plain, gzip or zip. See docs/real-markets.md.",
     }
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 
 import gymnasium
+import numpy as np
 import pytest
 
 pytest.importorskip("polars")
@@ -52,6 +53,22 @@ def test_a_whole_run(run, files, tmp_path, capsys):
         assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_split_fits_to_the_first_part_only(files, tmp_path, capsys):
+    words = [*files, "--split", "0.6", "--dt", "0.005", "--horizon", "0.5", "--no-figures", "-o"]
+    assert main(["calibrate", *words, str(tmp_path / "out")]) == 0
+    early, late = (load_tape(tmp_path / "out" / name) for name in ("train.npz", "test.npz"))
+    assert early.span[1] <= late.span[0]
+    assert (early.tape.paths, late.tape.paths) == (24, 16)
+    whole = [files[0], files[1], "--dt", "0.005", "--horizon", "0.5", "--no-figures", "-o", str(tmp_path / "whole")]
+    assert main(["calibrate", *whole]) == 0
+    together = load_tape(tmp_path / "whole" / "tape.npz").tape
+    for name in ("mid_move", "bid_reach", "ask_reach"):
+        parts = [getattr(part.tape, name) for part in (early, late)]
+        np.testing.assert_allclose(np.concatenate(parts, axis=1), getattr(together, name), atol=1e-9)
+    seconds = json.loads((tmp_path / "out" / "calibration.json").read_text())["seconds"]
+    assert seconds == pytest.approx(12.0)
+
+
 def test_without_quotes_the_mid_is_guessed_and_said_to_be(files, tmp_path, capsys):
     assert main(["calibrate", files[0], "-o", str(tmp_path), "--no-figures"]) == 0
     assert "the mid is guessed from the last trades" in capsys.readouterr().out
@@ -66,6 +83,8 @@ def test_without_quotes_the_mid_is_guessed_and_said_to_be(files, tmp_path, capsy
         (["FILE", "QUOTES", "--tick", "0.003"], "prices must be multiples of the tick 0.003"),
         (["FILE", "QUOTES", "--horizon", "nan"], "horizon must be a finite number > 0, got nan"),
         (["FILE", "FILE"], "must hold quotes, got Tardis trades"),
+        (["FILE", "QUOTES", "--split", "1.5"], "split must be a number in (0, 1), got 1.5"),
+        (["FILE", "--split", "0.5"], "--split needs a file of quotes"),
         (["FILE", "--columns", "price"], "--columns must be name=column pairs"),
         (["FILE", "--columns", "price=price"], "--columns must name time, price, side, got price"),
         (["FILE", "QUOTES", "-o", "FILE"], "--out must be a folder"),
@@ -83,7 +102,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(words, message, files, tmp_pa
 
 def test_help_is_quick_and_loads_nothing_heavy():
     started = time.perf_counter()
-    code = "import sys; from mmenv.__main__ import main\ntry: main(['calibrate', '--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
+    code = "import sys; from mmenv.__main__ import main\ntry: main(['calibrate', '--help'])\n"
+    code += "except SystemExit: pass\nprint(sorted(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "--horizon SECONDS" in shown
     assert "'polars'" not in shown

@@ -9,8 +9,7 @@ import pytest
 
 pytest.importorskip("polars")
 
-from mmenv.data import RecordingError, read_quotes, read_trades
-from mmenv.data import sources
+from mmenv.data import RecordingError, read_quotes, read_trades, sources
 from tests import recordings
 
 TRADES, QUOTES = recordings.small()

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from mmenv import Market, Tape, simulate
-from mmenv.data import Quotes, RecordingError, Trades, load_tape, record, resample, save_tape, tape_from_trades
-from mmenv.data import replay
+from mmenv.data import Quotes, RecordingError, Trades, load_tape, record, replay, resample, save_tape, tape_from_trades
 from mmenv.data.recording import infer_tick, quotes_from_trades
 from mmenv.data.steps import cut
 from mmenv.linear_skew import linear_skew_table
@@ -38,9 +37,8 @@ def test_the_same_fills_for_any_quotes():
     tape = Tape.draw(market, 50, seed=2)
     found = round_trip(market, tape).tape
     depth = np.random.default_rng(3).uniform(-1, 3, (2, *tape.mid_move.shape))
-    for reach, again, at in zip(
-        (tape.bid_reach, tape.ask_reach), (found.bid_reach, found.ask_reach), depth, strict=True
-    ):
+    pairs = ((tape.bid_reach, found.bid_reach), (tape.ask_reach, found.ask_reach))
+    for (reach, again), at in zip(pairs, depth, strict=True):
         differ = (reach > at) != (again > at)
         assert np.all(np.abs(reach - at)[differ] <= TICK / 2 * (1 + 1e-9))
         assert 0 < differ.sum() < 50 * 200 * 3 * TICK  # they do differ, about as often as a reach is that near
@@ -133,7 +131,7 @@ def test_the_tick_is_read_from_prices():
     assert infer_tick(np.array([0.3, 0.7, 1.1])) == pytest.approx(0.4)
     assert infer_tick(np.array([61800.2, 61800.3])) == pytest.approx(0.1)
     trades, quotes = tiny([100.5, 100.5], [1, 1], [0.5, 1.5])
-    with pytest.raises(RecordingError, match="must be multiples of the tick 0.3"):
+    with pytest.raises(RecordingError, match=r"must be multiples of the tick 0\.3"):
         tape_from_trades(trades, quotes, dt=1.0, steps=1, tick=0.3)
 
 

@@ -1,6 +1,7 @@
 """Policies on recordings: figures against a loop, intervals that cover, splits that hold, and the command line."""
 
 import json
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -78,7 +79,8 @@ def test_a_recording_of_the_model_does_not_break_it():
     found = replay(PROBLEM, [Entrant("line", "baseline", POLICY, "linear_skew")], recorded(3000, seed=3))
     figures = found.outcomes[0].figures
     exact = mmenv.evaluate_exactly(MARKET, PROBLEM.objective, POLICY.tabulate(MARKET).clip(MARKET))
-    for name, truth in (("profit", exact.profit_mean), ("outcome", exact.objective), ("final_inventory_std", exact.final_inventory_std)):
+    truths = {"profit": exact.profit_mean, "outcome": exact.objective}
+    for name, truth in (truths | {"final_inventory_std": exact.final_inventory_std}).items():
         assert figures[name].model == pytest.approx(truth, abs=4 * figures[name].recorded.half_width / 1.96)
         assert figures[name].recorded.value == pytest.approx(truth, abs=4 * figures[name].recorded.half_width / 1.96)
     assert sum(figure.breaks for figure in figures.values()) <= 2
@@ -90,7 +92,7 @@ def test_adverse_selection_is_found_and_named():
     plain = recorded(300, seed=4)
     tape = plain.tape
     jump = 0.4 * ((tape.ask_reach > 0.3) * 1.0 - (tape.bid_reach > 0.3))
-    toxic = RecordedTape(Tape(tape.mid_move + jump, tape.bid_reach, tape.ask_reach), plain.start, plain.dt, 0.01, "through")
+    toxic = replace(plain, tape=Tape(tape.mid_move + jump, tape.bid_reach, tape.ask_reach))
     found = replay(PROBLEM, [Entrant("line", "baseline", POLICY, "linear_skew")], toxic)
     figures = found.outcomes[0].figures
     assert not figures["spread_earned"].breaks
@@ -112,13 +114,14 @@ def test_what_was_trained_on_is_not_tested_on():
         check(PROBLEM, tape, [("agent", first - 100, first + 1)])
     with pytest.raises(TapeError, match="at least 5 sessions, got 4"):
         check(PROBLEM, recorded(4, seed=5))
-    with pytest.raises(ValueError, match="must have the market's 20 steps of 0.005, got 200 steps"):
+    with pytest.raises(ValueError, match=r"must have the market's 20 steps of 0\.005, got 200 steps"):
         check(PROBLEM, recorded(10, seed=5, market=Market()))
 
 
 def test_every_shell_plays_the_same_recorded_sessions():
     tape = recorded(7, seed=6)
-    single = [gymnasium.make("mmenv/AvellanedaStoikov-v0", market=MARKET.to_dict(), tape=tape, index=i) for i in (0, 65)]
+    name = "mmenv/AvellanedaStoikov-v0"
+    single = [gymnasium.make(name, market=MARKET.to_dict(), tape=tape, index=i) for i in (0, 65)]
     vector = MarketMakingVectorEnv(66, market=MARKET, tape=tape)
     for env in single:
         env.reset(seed=9)

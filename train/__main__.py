@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-P", "--progress", action=argparse.BooleanOptionalAction, help="show a progress bar (default: in a terminal)"
     )
-    parser.add_argument("--market", metavar="FILE", help="keyword arguments of the environment from a file (market.json)")
+    parser.add_argument("--market", metavar="FILE", help="keyword arguments of the environment: market.json")
     for entry in fields(TrainingConfig):
         _add(parser, entry)
     return parser

@@ -1,4 +1,4 @@
-"""Calibration: from a recording to the market that fits it best, with intervals and a verdict (docs/real-markets.md)."""
+"""Calibration: from a recording to the market that fits it best, with intervals (docs/real-markets.md)."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ class Calibration:
         signature: volatility by lag.
         drift: mean move of the mid [price / s].
         markouts: of market orders, by horizon.
+        deep_markouts: of those that went beyond the floor, the ones a quote beyond the best meets.
         clustering: of market orders.
         informed: takers who know something, where the steps tell.
         guessed_quotes: whether the quotes were guessed from the trades.
@@ -109,6 +110,7 @@ class Calibration:
     signature: volatility.Signature
     drift: Interval
     markouts: tuple[flow.Markout, ...]
+    deep_markouts: tuple[flow.Markout, ...]
     clustering: flow.Clustering
     informed: flow.Informed | None
     guessed_quotes: bool
@@ -183,8 +185,8 @@ def calibrate(
     Args:
         trades: the trades.
         quotes: the best quotes over the same time; None guesses them from the trades.
-        dt: length of a step [s]; None takes the round number that makes about 0.7 market orders beyond the floor per side
-            and step, a smaller one where the recording is short.
+        dt: length of a step [s]; None takes the round number that makes about 0.7 market orders beyond the floor per
+            side and step, a smaller one where the recording is short.
         tick: of the prices; None reads it from them.
         horizon: length of a session [s]; None takes 200 steps.
         floor: the curve is fitted to reaches beyond this [price]; None takes half the usual spread and half a tick, so
@@ -224,6 +226,7 @@ def calibrate(
         signature=volatility.signature(steps),
         drift=volatility.drift(steps),
         markouts=flow.markouts(orders, quotes),
+        deep_markouts=flow.markouts(MarketOrders(*(column[reaches > floor] for column in orders)), quotes),
         clustering=flow.clustering(orders, steps),
         informed=flow.informed(steps, floor),
         guessed_quotes=guessed,

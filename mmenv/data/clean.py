@@ -101,7 +101,8 @@ def clean_quotes(time: np.ndarray, bid: np.ndarray, ask: np.ndarray, report: Cle
     report.unusable = int(len(time) - np.count_nonzero(usable))
     if report.unusable > len(time) / 2 or not len(time):
         raise RecordingError(
-            f"{report.source}: most of the quotes must have 0 < bid < ask, got {report.unusable:,} of {len(time):,} that have not"
+            f"{report.source}: most of the quotes must have 0 < bid < ask, got {report.unusable:,} of {len(time):,} "
+            f"that have not"
         )
     order = _sorted(time, np.flatnonzero(usable) if report.unusable else slice(None), report)
     return Quotes(time[order], bid[order], ask[order])
@@ -118,7 +119,8 @@ def _sorted(time: np.ndarray, kept: np.ndarray | slice, report: Cleaning) -> np.
     if farthest > MOST_BACKWARDS or report.unsorted > max(1, LARGEST_SHARE * len(steps)):
         raise RecordingError(
             f"{report.source}: time must not go backwards by more than {MOST_BACKWARDS / SECOND:g} s or in more than "
-            f"{LARGEST_SHARE:.0%} of the rows, got {report.unsorted:,} rows of {len(steps) + 1:,}, by up to {farthest / SECOND:g} s"
+            f"{LARGEST_SHARE:.0%} of the rows, got {report.unsorted:,} rows of {len(steps) + 1:,}, by up to "
+            f"{farthest / SECOND:g} s"
         )
     index = np.arange(len(time))[kept]
     return index[np.argsort(time[index], kind="stable")]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mmenv.data import summary
-from mmenv.data.calibration import Calibration, calibrate as fit_market
+from mmenv.data.calibration import Calibration
+from mmenv.data.calibration import calibrate as fit_market
 from mmenv.data.readers import read_quotes, read_trades
 from mmenv.data.recording import Quotes, RecordingError, Trades, split
 from mmenv.data.replay import RecordedTape, save_tape, tape_of
@@ -81,7 +82,8 @@ def _mapping(words: str | None, flag: str) -> dict[str, str] | None:
 def _heading(found: Calibration) -> str:
     return (
         f"{found.seconds:,.1f} s in {len(found.steps):,} steps of {found.steps.dt:g} s; {found.trades:,} trades, "
-        f"{found.orders:,} market orders; tick {found.steps.tick:g}; fitted to trades beyond {found.floor:g} from the mid\n"
+        f"{found.orders:,} market orders; tick {found.steps.tick:g}; "
+        f"fitted to trades beyond {found.floor:g} from the mid\n"
     )
 
 

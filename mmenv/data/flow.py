@@ -119,7 +119,7 @@ class Informed:
 
 
 def informed(steps: Steps, floor: float = 0.0) -> Informed | None:
-    """Fit mid_move = J (I_ask - I_bid) - compensator + sigma sqrt(dt) Z with I = 1{reach > floor} Bernoulli(rho), by ML.
+    """Fit mid_move = J (I_ask - I_bid) - compensator + sigma sqrt(dt) Z with I = 1{reach > floor} Bernoulli(rho).
 
     Sides are independent given the reaches, and the compensator is rho J times the difference of the frequencies of
     the two reaches, so that the mid has no drift.

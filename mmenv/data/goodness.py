@@ -12,7 +12,7 @@ from mmenv.data.likelihood import Fit, Sample
 BINS = 20
 FEWEST_EXPECTED = 5.0
 SIGNIFICANT = 0.01
-WORTH_A_WORD = 0.02
+WORTH_A_WORD = 0.1
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,18 @@ class Goodness:
         p_value: of the chi-square test; small where the curve is wrong.
         miss: the largest error of the fill probability of a step over all depths, in probability.
         miss_at: the depth at which it is [price].
+        relative_miss: the same error in parts of the fill probability at the floor.
     """
 
     p_value: float
     miss: float
     miss_at: float
+    relative_miss: float
 
     @property
     def fits(self) -> bool:
         """Whether the data do not contradict the curve, or do so by less than matters."""
-        return self.p_value >= SIGNIFICANT or self.miss <= WORTH_A_WORD
+        return self.p_value >= SIGNIFICANT or self.relative_miss <= WORTH_A_WORD
 
 
 def goodness(fitted: Fit, seed: int = 0) -> Goodness:
@@ -63,7 +65,8 @@ def goodness(fitted: Fit, seed: int = 0) -> Goodness:
     depth, frequency = empirical(data)
     misses = np.abs(frequency - fitted.survival(depth))
     worst = int(np.argmax(misses))
-    return Goodness(float(stats.chi2.sf(chi, freedom)), float(misses[worst]), float(depth[worst]))
+    miss, at_floor = float(misses[worst]), float(frequency[0])
+    return Goodness(float(stats.chi2.sf(chi, freedom)), miss, float(depth[worst]), miss / at_floor)
 
 
 def _spread(

@@ -246,7 +246,7 @@ def climb(target: Callable[[np.ndarray], float], start: np.ndarray) -> tuple[np.
         if gain < 0:
             break
         here, value, damping = here + step, there, max(damping / 10, 1e-12)
-        if np.max(np.abs(step)) < 1e-9 or gain < 1e-12 * abs(value) and np.max(np.abs(step)) < 1e-6:
+        if np.max(np.abs(step)) < 1e-9 or (gain < 1e-12 * abs(value) and np.max(np.abs(step)) < 1e-6):
             break
     return here, value
 

@@ -64,7 +64,7 @@ def volatility(calibration: Calibration) -> Figure:
     value = np.array([estimate.value for estimate in found.volatility])
     for low, high, width, alpha in (("robust_low", "robust_high", 5, 0.3), ("low", "high", 2, 1.0)):
         ends = [[getattr(estimate, name) for estimate in found.volatility] for name in (low, high)]
-        axis.vlines(found.lag, *ends, color=BLUE, lw=width, alpha=alpha)
+        axis.vlines(found.lag, ends[0], ends[1], color=BLUE, lw=width, alpha=alpha)
     axis.plot(found.lag, value, "o-", color=BLUE, ms=5, lw=1)
     axis.plot(found.lag[found.chosen], value[found.chosen], "o", ms=12, mfc="none", color=ORANGE, label="used")
     axis.set_xscale("log")
@@ -82,9 +82,12 @@ def order_flow(calibration: Calibration) -> Figure:
     figure = Figure(figsize=(12, 3.8), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     horizon = range(len(calibration.markouts))
-    mean = [markout.mean for markout in calibration.markouts]
-    left.vlines(horizon, [m.robust_low for m in mean], [m.robust_high for m in mean], color=BLUE, lw=5, alpha=0.3)
-    left.plot(horizon, [m.value for m in mean], "o-", color=BLUE)
+    kinds = {"all orders": (calibration.markouts, BLUE), "beyond the floor": (calibration.deep_markouts, GREEN)}
+    for label, (markouts, colour) in kinds.items():
+        mean = [markout.mean for markout in markouts]
+        ends = [m.robust_low for m in mean], [m.robust_high for m in mean]
+        left.vlines(range(len(mean)), ends[0], ends[1], color=colour, lw=5, alpha=0.3)
+        left.plot(range(len(mean)), [m.value for m in mean], "o-", color=colour, label=label)
     margin = 1 / calibration.sides["both"].depth_decay.value
     left.axhline(margin, color=ORANGE, ls="--", label="1/k, the margin of the model")
     left.set_xticks(list(horizon), [f"{markout.horizon:g}" for markout in calibration.markouts])

@@ -127,10 +127,7 @@ def _is_npz(path: Path) -> bool:
 def _recognise(path: Path, columns: Mapping[str, str] | None, time_unit: str | None, side_is: str = "taker") -> Format:
     """The format of a text file, its time unit settled."""
     lines = head(path)
-    if columns is not None:
-        form = formats.mapped(columns, lines, time_unit, side_is)
-    else:
-        form = formats.sniff(lines)
+    form = formats.sniff(lines) if columns is None else formats.mapped(columns, lines, time_unit, side_is)
     unit = time_unit or form.time_unit or _unit_of(path, form, lines)
     return replace(form, time_unit=unit, name=f"{form.name} ({unit})")
 

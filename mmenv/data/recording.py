@@ -106,7 +106,8 @@ def split(trades: Trades, quotes: Quotes, share: float) -> tuple[tuple[Trades, Q
     if share >= 1:
         raise ValueError(f"split must be a number in (0, 1), got {share!r}")
     moment = int(quotes.time[0]) + round(share * (int(quotes.time[-1]) - int(quotes.time[0])))
-    first, last = int(np.searchsorted(trades.time, moment, side="right")), int(in_force(quotes, np.array([moment]), True)[0])
+    first = int(np.searchsorted(trades.time, moment, side="right"))
+    last = int(in_force(quotes, np.array([moment]), inclusive=True)[0])
     if not 0 < first < len(trades) or not 0 < last < len(quotes) - 1:
         raise RecordingError(f"split must leave trades and quotes on both sides, got {share!r}")
     early = Trades(*(getattr(trades, name)[:first] for name in ("time", "price", "side", "size")))

@@ -57,7 +57,7 @@ def head(path: Path) -> list[str]:
     whole = data[: data.rfind(b"\n")] if b"\n" in data and len(data) == HEAD else data
     lines = [line.strip("\r") for line in whole.decode("utf-8", errors="replace").lstrip("\ufeff").split("\n")]
     lines = [line for line in lines if line]
-    if not lines or len(data) == HEAD and b"\n" not in data:
+    if not lines or (len(data) == HEAD and b"\n" not in data):
         raise RecordingError(f"{path} is no text table: it has no lines of reasonable length")
     return lines
 
@@ -79,7 +79,7 @@ def blocks(path: Path, bar: bool = False) -> Iterator[Block]:
             total += len(data)
             if total > 2 * BLOCK and total > LARGEST_RATIO * max(raw.tell(), 1):
                 raise RecordingError(
-                    f"{path} grows more than {LARGEST_RATIO} times when decompressed, as no recording does: it is refused"
+                    f"{path} grows more than {LARGEST_RATIO} times when decompressed, as no recording does"
                 )
             data = rest + data
             end = data.rfind(b"\n") + 1

@@ -98,8 +98,8 @@ def _stretches(trades: Trades, quotes: Quotes, gap: float, step: int) -> list[tu
     if sum(count for _, count in stretches) < 2:
         raise RecordingError(
             f"trades and quotes must share at least two steps of {step / SECOND:g} s, got trades over "
-            f"{(int(trades.time[-1]) - int(trades.time[0])) / SECOND:g} s from {int(trades.time[0])} ns and quotes over "
-            f"{(int(quotes.time[-1]) - int(quotes.time[0])) / SECOND:g} s from {int(quotes.time[0])} ns"
+            f"{np.ptp(trades.time) / SECOND:g} s from {trades.time[0]} ns and quotes over "
+            f"{np.ptp(quotes.time) / SECOND:g} s from {quotes.time[0]} ns"
         )
     return stretches
 
@@ -139,7 +139,7 @@ def _round(values: np.ndarray, unit: float) -> np.ndarray:
 
 
 def order_reaches(orders: MarketOrders, quotes: Quotes, tick: float) -> np.ndarray:
-    """How far each market order went beyond the mid just before it, shape (orders,) [price]; NaN before the first quote.
+    """How far each market order went beyond the mid just before it, shape (orders,) [price]; NaN before any quote.
 
     The quote strictly before the order's timestamp counts: its own update often bears the same one.
     """

@@ -30,8 +30,8 @@ def _table(calibration: Calibration) -> str:
     lag = calibration.signature.lag[calibration.signature.chosen]
     rows.append(_row(f"volatility, lag {lag:g} s", calibration.signature.best, "price/sqrt(s)"))
     rows.append(_row("drift", calibration.drift, "price/s"))
-    for markout in calibration.markouts:
-        rows.append(_row(f"markout after {markout.horizon:g} s", markout.mean, "price"))
+    for name, markouts in (("", calibration.markouts), (", beyond the floor", calibration.deep_markouts)):
+        rows += [_row(f"markout after {one.horizon:g} s{name}", one.mean, "price") for one in markouts]
     if calibration.informed is not None:
         rows.append(_row("informed share", calibration.informed.share, "probability"))
         rows.append(_row("informed jump", calibration.informed.jump, "price"))
@@ -68,7 +68,8 @@ def verdicts(calibration: Calibration) -> list[str]:
         lag = calibration.signature.lag[calibration.signature.chosen]
         sentences.append(
             f"The mid is noisy at short lags: volatility is {calibration.signature.volatility[0].value:.4g} at "
-            f"{calibration.signature.lag[0]:g} s and {calibration.signature.best.value:.4g} at {lag:g} s, which is used."
+            f"{calibration.signature.lag[0]:g} s and {calibration.signature.best.value:.4g} at {lag:g} s, "
+            f"which is used."
         )
     if calibration.guessed_quotes:
         sentences.append("There is no file of quotes: the mid is guessed from the last trades on each side.")
@@ -80,13 +81,17 @@ def _fit_verdict(side: Side, calibration: Calibration) -> str:
     test = f"p = {found.p_value:.2g}" if found.p_value >= 1e-4 else "p < 0.0001"
     beyond = f"beyond the floor {calibration.floor:g}"
     if found.fits:
-        return f"The exponential fill curve fits {beyond}: it misses the fill probability of a step by at most {found.miss:.3f} ({test})."
+        return (
+            f"The exponential fill curve fits {beyond}: it misses the fill probability of a step by at most "
+            f"{found.miss:.3f} ({found.relative_miss:.0%} of what it is at the floor; {test})."
+        )
     best = side.best_shape
     better = side.fits["exponential"].aic - side.fits[best].aic
     alternative = f" The {best} has an AIC smaller by {better:,.0f}." if best != "exponential" else ""
     return (
-        f"The exponential fill curve does NOT fit {beyond}: at depth {found.miss_at:.4g} it misses the fill probability of a step by "
-        f"{found.miss:.3f} ({test}), so A and k summarise the recording but do not describe it.{alternative}"
+        f"The exponential fill curve does NOT fit {beyond}: at depth {found.miss_at:.4g} it misses the fill "
+        f"probability of a step by {found.miss:.3f} ({found.relative_miss:.0%} of what it is at the floor; {test}), so A and k "
+        f"summarise the recording but do not describe it.{alternative}"
     )
 
 
@@ -94,8 +99,8 @@ def _touch_verdict(calibration: Calibration) -> str:
     if calibration.touch < 0.1:
         return ""
     return (
-        f"{calibration.touch:.0%} of the market orders went no further than the floor: they fill only who stands at the "
-        f"best quote and in time, which a replay without queues cannot say."
+        f"{calibration.touch:.0%} of the market orders went no further than the floor: they fill only who stands at "
+        f"the best quote and in time, which a replay without queues cannot say."
     )
 
 
@@ -107,19 +112,21 @@ def _sides_verdict(calibration: Calibration) -> str:
     ):
         ends = [(e.low, e.high) if math.isnan(e.robust_low) else (e.robust_low, e.robust_high) for e in (ours, theirs)]
         if ends[0][0] > ends[1][1] or ends[1][0] > ends[0][1]:
-            return f"The two sides differ in {what} ({ours.value:.4g} and {theirs.value:.4g}); the market takes both together."
+            both = f"{ours.value:.4g} and {theirs.value:.4g}"
+            return f"The two sides differ in {what} ({both}); the market takes both together."
     return ""
 
 
 def _selection_verdict(calibration: Calibration) -> list[str]:
     sentences = []
-    if calibration.markouts:
-        worst = max(calibration.markouts, key=lambda markout: markout.mean.value)
+    if calibration.deep_markouts:
+        worst = max(calibration.deep_markouts, key=lambda markout: markout.mean.value)
         margin = 1 / calibration.sides["both"].depth_decay.value
         if worst.mean.low > 0.1 * margin:
             sentences.append(
-                f"Takers are informed: {worst.horizon:g} s after an order the mid has gone {worst.mean.value:.4g} its way, "
-                f"against a margin 1/k of {margin:.4g}. A market without informed takers overstates profit."
+                f"Takers are informed: {worst.horizon:g} s after an order beyond the floor the mid has gone "
+                f"{worst.mean.value:.4g} its way, against a margin 1/k of {margin:.4g}. A market without informed "
+                f"takers overstates profit."
             )
     return sentences
 
@@ -158,6 +165,7 @@ def values(calibration: Calibration) -> dict[str, Any]:
             },
             "drift": asdict(calibration.drift),
             "markouts": [asdict(markout) for markout in calibration.markouts],
+            "markouts_beyond_floor": [asdict(markout) for markout in calibration.deep_markouts],
             "clustering": asdict(calibration.clustering),
             "informed": None if calibration.informed is None else asdict(calibration.informed),
             "verdicts": verdicts(calibration),

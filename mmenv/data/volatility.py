@@ -20,7 +20,7 @@ TOLERANCE = 0.05  # an excess of volatility over it that is worth a longer lag
 
 @dataclass(frozen=True)
 class Signature:
-    """Volatility by lag: level where the mid diffuses, higher at short lags where it is noisy, falling where it reverts.
+    """Volatility by lag: level where the mid diffuses, higher at short lags where it is noisy.
 
     Attributes:
         lag: [s], shape (lags,).
