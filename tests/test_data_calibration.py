@@ -285,6 +285,25 @@ def test_the_optimum_does_not_feel_the_box(calibrated):
     assert mmenv.solve(wide, objective).optimum == pytest.approx(solution.optimum, rel=1e-6)
 
 
+def test_a_toxic_market_is_found_again_and_its_file_is_taken():
+    """Drawn from a market with informed takers, written out as trades and quotes, calibrated, solved."""
+    market = Market(
+        fill_law="poisson", initial_mid=1000.0, informed_share=0.4, informed_jump=0.3, volatility=1.5, horizon=1.0
+    )
+    # A fine tick: jumps of takers who reach between the mid and the floor count as volatility.
+    trades, quotes = record(market, Tape.draw(market, 60, 3), 0.0005, floor=0.0)
+    found = calibrate(trades, quotes, dt=0.005, horizon=1.0, tick=0.0005, floor=0.0005)
+    assert found.toxic
+    knowing = found.informed
+    for estimate, truth in ((knowing.share, 0.4), (knowing.jump, 0.3), (knowing.volatility, 1.5)):
+        assert abs(estimate.value - truth) < 4 * (estimate.high - estimate.low) / (2 * 1.96)
+        assert estimate.high / estimate.low < 1.1
+    problem = Problem.from_arguments(**json.loads(json.dumps(found.environment(informed=True))))
+    assert problem.market.informed_share == knowing.share.value
+    plain = mmenv.solve(found.market(), found.objective()).optimum
+    assert mmenv.solve(problem.market, problem.objective).optimum < plain - 1
+
+
 def test_choices_that_are_left_to_the_calibration():
     trades, quotes = recordings.simulated(20, seed=12)
     found = calibrate(trades, quotes)
