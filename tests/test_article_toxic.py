@@ -15,8 +15,12 @@ from evaluate.article.chain import Chain
 from evaluate.article.information import FINE, informed_market, split_purchase
 from evaluate.article.ledger import ledger
 from evaluate.article.quoting import quote_shifts
+from evaluate.article.spells import spells
 from mmenv import ExponentialUtility, Market, QuoteTable, RiskNeutral, evaluate_exactly, solve
+from mmenv.closed_forms import asymptotic_glft
+from mmenv.envs.markets import toxic_flow
 from mmenv.markout import markout
+from mmenv.problem import Problem
 from mmenv.quotes import quote_table
 from tests.bruteforce_markets import chain as transition
 from tests.bruteforce_markets import parameter, side_chances, tail
@@ -190,6 +194,21 @@ def test_a_maker_who_minds_nothing_passes_on_its_markout_to_the_last(bench, shar
     lost = markout(market, quotes, [1]).ask[0]
     assert half_spread == pytest.approx(1 / market.depth_decay + lost, abs=1e-9)
     assert skew == pytest.approx(0.0, abs=1e-9)
+
+
+def test_what_is_earned_in_both_kinds_of_flow_adds_up():
+    problem = Problem.from_arguments(**toxic_flow())
+    market, values = problem.market, spells().values
+    calm, toxic_time = market.occupation
+    tables = {"optimum": solve(market, problem.objective).quotes, "glft": asymptotic_glft(market, 0.1)}
+    for name, quotes in tables.items():
+        profit = evaluate_exactly(market, RiskNeutral(), quotes).profit_mean
+        earned = calm * values[f"profit_{name}_calm"] + toxic_time * values[f"profit_{name}_toxic"]
+        assert earned == pytest.approx(profit, rel=1e-9)
+    # GLFT of calm flow hardly ever quotes before the mid: what it loses a fill is rho J (1 - P).
+    lost = 0.1 * 0.3 * (1 - 80 / market.steps)
+    assert values["markout_glft_calm"] == pytest.approx(lost, rel=1e-3)
+    assert values["percent_blind"] < 100 == values["percent_optimum"]
 
 
 def test_volatility_with_jumps_is_that_of_the_mid():
