@@ -51,15 +51,13 @@ def advantage_map(solution: Solution, quotes: QuoteTable) -> AdvantageMap:
         quotes: the policy's quotes, within the market's box.
 
     Raises:
-        ValueError: the table does not fit the market, or the objective is risk-averse and the market has a hedge venue.
+        ValueError: the table does not fit the market.
     """
     market, gamma = solution.market, solution.objective.risk_aversion
     advantage = solution.value[:-1] - action_values(solution, quotes)
     if gamma == 0:
         visits = state_visits(market, quotes)[:-1]
         return AdvantageMap(visits, advantage, visits * advantage)
-    if market.hedges:
-        raise ValueError("the advantage map of a risk-averse objective is known for markets without a hedge venue only")
     log_visits = log_weighted_visits(solution, quotes)
     largest = float(log_visits.max())
     visits = np.exp(log_visits - largest)
@@ -83,35 +81,39 @@ def log_weighted_visits(solution: Solution, quotes: QuoteTable) -> np.ndarray:
     market, gamma = solution.market, solution.objective.risk_aversion
     q = market.inventories
     risk = gamma * (market.by_regime("volatility") * q) ** 2 / 2
-    held = market.move_mean * q - (solution.objective.running_penalty(q) + risk) * market.dt
-    weights = _log_weights(market, gamma, quotes)
+    kept = market.move_mean * q - (solution.objective.running_penalty(q) + risk) * market.dt
+    weights, at = _log_weights(market, gamma, quotes), quotes.held
+    rows, last = np.arange(market.regimes)[:, None], 2 * market.max_inventory
     with np.errstate(divide="ignore"):
         log_chain, log_visits = np.log(market.transition), np.log(np.zeros(market.grid_shape))
     log_visits[0, market.initial_regime, market.max_inventory] = 0.0
     for n in range(market.steps - 1):
         here = log_visits[n] + gamma * solution.value[n]
-        bought, kept, sold = here + weights[1][n], here + weights[0][n], here + weights[-1][n]
-        kept[:, 1:] = np.logaddexp(kept[:, 1:], bought[:, :-1])
-        kept[:, :-1] = np.logaddexp(kept[:, :-1], sold[:, 1:])
-        kept -= gamma * held
-        after = np.logaddexp.reduce(kept[:, None] + log_chain[:, :, None], axis=0) if market.regimes > 1 else kept
+        after = np.full_like(here, -np.inf)
+        for change, weight in weights.items():
+            np.logaddexp.at(after, (rows, np.clip(at[n] + change, 0, last)), here + weight[n])
+        after -= gamma * kept
+        if market.regimes > 1:
+            after = np.logaddexp.reduce(after[:, None] + log_chain[:, :, None], axis=0)
         log_visits[n + 1] = after - gamma * solution.value[n + 1]
     return log_visits
 
 
 def _log_weights(market: Market, gamma: float, quotes: QuoteTable) -> dict[int, np.ndarray]:
-    """ln sum P exp(-gamma earned) over what may happen in a step, by change of inventory (equation 41).
+    """ln sum P exp(-gamma earned) over what may happen in a step, by change of inventory after the hedge (equation 41).
 
     Returns:
         For -1, 0 and 1 an array of shape (steps, regimes, 2Q+1).
     """
-    bid_side, ask_side = Side.pair(market)
+    bid_side, ask_side = (side.held(quotes.held) for side in Side.pair(market))
+    held = market.inventories[quotes.held]
+    cost = market.trade_cost(held - market.inventories) if market.hedges else 0.0
     jump = market.by_regime("informed_jump")
     weights = {change: np.full(market.grid_shape, -np.inf) for change in (-1, 0, 1)}
     for bid in bid_side.outcomes(quotes.bid_depth):
         for ask in ask_side.outcomes(quotes.ask_depth):
             change = bid.fill - ask.fill
-            earned = (market.inventories + change) * jump * (ask.knows - bid.knows)
+            earned = (held + change) * jump * (ask.knows - bid.knows) - cost
             for outcome, depth in ((bid, quotes.bid_depth), (ask, quotes.ask_depth)):
                 if outcome.fill:
                     earned = earned + np.where(outcome.log_chance > -np.inf, depth, 0.0) - market.fill_fee

@@ -48,6 +48,9 @@ def market_rows(market: Market) -> list[list[str]]:
         "fee": "fee for each unit filled; a rebate is negative [price]",
         "fee_rate": "fee for each unit filled, in parts of its value at `initial_mid`; a rebate is negative",
         "tick": "depths are whole multiples of it [price]",
+        "fill_curve": "how fast fills get rarer with depth, where not exponentially",
+        "hedge_cost": "cost of a unit traded at the mid before quoting [price]",
+        "hedge_fixed_cost": "cost of each such trade [price]",
     }
     rows = [["parameter", "value"]]
     for name, value in market.to_dict().items():
@@ -80,13 +83,15 @@ def regime_rows(
         best: the optimal quotes.
     """
     rows = [["regime", "time [%]", "bid", "best bid", "ask", "best ask", "% of the gap"]]
+    bid_quoted, ask_quoted = ours.quoted
     for z in range(market.regimes):
         cells = [f"{100 * visits[:, z].sum() / market.steps:.1f}"]
-        for side, quoted in (("bid_depth", np.s_[:, z, :-1]), ("ask_depth", np.s_[:, z, 1:])):
-            weight = visits[quoted].sum()
+        for side, quoted in (("bid_depth", bid_quoted), ("ask_depth", ask_quoted)):
             for table in (ours, best):
-                total = float(np.sum(visits[quoted] * getattr(table, side)[quoted]))
-                cells.append(number(total / weight if weight > 0 else float("nan")))
+                depth = getattr(table, side)[:, z]
+                weight = np.where(quoted[:, z] & np.isfinite(depth), visits[:, z], 0.0)
+                total = float(np.sum(weight * np.where(weight > 0, depth, 0.0)))
+                cells.append(number(total / weight.sum() if weight.any() else float("nan")))
         lost = 100 * losses.cost[:, z].sum() / losses.gap if losses.gap > 0 else float("nan")
         rows.append([str(z), *cells, number(lost, 1)])
     return rows
@@ -142,6 +147,8 @@ def costliest_rows(
     rows = [["time", "inventory", "visits [%]", "bid", "best bid", "ask", "best ask", "cost a visit", "% of the gap"]]
     if market.regimes > 1:
         rows[0].insert(1, "regime")
+    if market.hedges:
+        rows[0][-2:-2] = ["hedge", "best hedge"]
     for at in losses.costliest(count):
         n, z, i = at
         row = [
@@ -154,6 +161,8 @@ def costliest_rows(
         ]
         if market.regimes > 1:
             row.insert(1, str(z))
+        if market.hedges:
+            row[-2:-2] = [f"{table.held[at] - i:d}" for table in (ours, best)]
         rows.append(row)
     return rows
 

@@ -58,7 +58,7 @@ class Split:
     """Where profit comes from, exactly: spread earned + inventory profit = profit; the penalty is charged on it.
 
     Attributes:
-        spread_earned: expected depths of all fills, less their fees [price].
+        spread_earned: expected depths of all fills, less fees and the cost of hedges [price].
         inventory_profit: expected inventory times move of the mid [price].
         penalty: expected running and terminal penalties [price].
     """
@@ -209,6 +209,8 @@ def profit_split(problem: Problem, graded: Grade) -> Split:
     bid, ask = fill_probabilities(market, graded.quotes)
     sides = ((bid, graded.quotes.bid_depth), (ask, graded.quotes.ask_depth))
     earned = sum(chance * (np.where(chance > 0, depth, 0.0) - market.fill_fee) for chance, depth in sides)
+    if market.hedges:
+        earned = earned - market.trade_cost(market.inventories[graded.quotes.held] - market.inventories)
     spread_earned = float(np.sum(visits[:-1] * earned))
     running = float(np.sum(visits[1:] * objective.running_penalty(market.inventories))) * market.dt
     terminal = float(np.sum(visits[-1] * objective.terminal_penalty(market.inventories)))

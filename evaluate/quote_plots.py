@@ -17,7 +17,7 @@ from evaluate.style import BLACK, GREY, KEY_COLOUR, LINE, PALE, RED, light_grid,
 from mmenv.market import Market
 from mmenv.quotes import QuoteTable
 
-SIDES = (("bid", "bid_depth"), ("ask", "ask_depth"))
+SIDES = ("bid", "ask")
 
 
 def shown_inventories(market: Market, visits: np.ndarray) -> slice:
@@ -32,6 +32,8 @@ def plot_quotes(
 ) -> Figure:
     """Heat maps of both depths over time and inventory: learned, optimal, and their difference where it matters.
 
+    In a market with a hedge venue, the same of the units traded there.
+
     Args:
         market: the market.
         learned: the agent's quotes.
@@ -42,33 +44,43 @@ def plot_quotes(
     """
     at = shown_inventories(market, visits)
     often = visits[:, regime, at] > SELDOM
-    figure = new_figure(10.8, 5.6)
+    shown = (*SIDES, "hedge") if market.hedges else SIDES
+    figure = new_figure(10.8, 2.8 * len(shown))
     figure.get_layout_engine().set(wspace=0.05)  # type: ignore[union-attr, call-arg]
-    grid: Any = figure.subplots(2, 3, sharex=True, sharey=True)
-    for row, (side, field) in zip(grid, SIDES, strict=True):
-        ours, best = (_finite(getattr(table, field)[:, regime, at]) for table in (learned, optimal))
+    grid: Any = figure.subplots(len(shown), 3, sharex=True, sharey=True)
+    for row, side in zip(grid, shown, strict=True):
+        ours, best = (_finite(_decision(table, side)[:, regime, at]) for table in (learned, optimal))
         seen = np.concatenate([ours[often], best[often]])
         low, high = np.nanmin(seen), np.nanmax(seen)
         for axes, depth in zip(row[:2], (ours, best), strict=True):
             mesh = _mesh(axes, market, at, depth, cmap="cividis", vmin=low, vmax=max(high, low + 1e-9))
-        figure.colorbar(mesh, ax=row[:2], label=f"{side} depth [price]", extend="both")
-        _difference(figure, row[2], market, at, np.where(often, ours - best, np.nan))
+        unit = "units" if side == "hedge" else "price"
+        label = "hedge [units]" if side == "hedge" else f"{side} depth [price]"
+        figure.colorbar(mesh, ax=row[:2], label=label, extend="both")
+        _difference(figure, row[2], market, at, np.where(often, ours - best, np.nan), unit)
         row[0].set_ylabel(f"{side}\ninventory [units]")
     for axes, title in zip(grid[0], (name, "exact optimum", f"{name} less optimum"), strict=True):
         axes.set_title(title)
-    for axes in grid[1]:
+    for axes in grid[-1]:
         axes.set_xlabel("time")
     for axes in grid.flat:
         _contour(axes, market, at, visits[:, regime, at])
     return figure
 
 
-def _difference(figure: Figure, axes: Axes, market: Market, at: slice, difference: np.ndarray) -> None:
+def _decision(table: QuoteTable, side: str) -> np.ndarray:
+    """What a table does about a side in every state, shape (steps, regimes, 2Q+1): its depth, or the units hedged."""
+    if side == "hedge":
+        return table.held - np.arange(table.bid_depth.shape[-1])
+    return table.bid_depth if side == "bid" else table.ask_depth
+
+
+def _difference(figure: Figure, axes: Axes, market: Market, at: slice, difference: np.ndarray, unit: str) -> None:
     largest = max(float(np.nanquantile(np.abs(difference), 0.995)), 1e-6)
     axes.set_facecolor(PALE)
     norm = TwoSlopeNorm(0.0, -largest, largest)
     mesh = _mesh(axes, market, at, difference, cmap="PuOr_r", norm=norm)
-    figure.colorbar(mesh, ax=axes, label="difference [price]", extend="both")
+    figure.colorbar(mesh, ax=axes, label=f"difference [{unit}]", extend="both")
 
 
 def _finite(depth: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 from evaluate.metrics import CertaintyEquivalent, Deviation, Figure, Histogram, Mean, Moments, Ratio
 from mmenv import _validate
-from mmenv.dynamics import Quotes, hedged_inventory, initial_state, step
+from mmenv.dynamics import Quotes, initial_state, step
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable
@@ -144,12 +144,12 @@ class Lineup:
         self.market, self.objective, self.reference = market, objective, reference
         self.policies = len(tables)
         bid, ask = np.stack([t.bid_depth for t in tables], axis=1), np.stack([t.ask_depth for t in tables], axis=1)
-        # The step ignores a side at the limit; the other side's depth with its sign turned makes the spread 0 there.
         bid_quoted, ask_quoted = (np.stack(side, axis=1) for side in zip(*(t.quoted for t in tables), strict=True))
+        # The step ignores a side that is not quoted; the other's depth with its sign turned makes the spread 0 there.
         bid, ask = np.where(bid_quoted, bid, -ask), np.where(ask_quoted, ask, -bid)
-        hedges = [np.zeros(market.grid_shape, dtype=np.int64) if t.hedge is None else t.hedge for t in tables]
-        self._hedge = np.stack(hedges, axis=1).reshape(market.steps, -1) if market.hedges else None
         self._bid, self._ask = bid.reshape(market.steps, -1), ask.reshape(market.steps, -1)
+        held = np.stack([t.held for t in tables], axis=1)
+        self._hedge = (held - np.arange(held.shape[-1])).reshape(market.steps, -1) if market.hedges else None
         self._row = market.regimes * (2 * market.max_inventory + 1)
         self._penalty = objective.running_penalty(market.inventories) * market.dt
         self._terminal = objective.terminal_penalty(market.inventories)
@@ -177,7 +177,7 @@ class Lineup:
             at = state.inventory + (offset + state.regime * (2 * limit + 1))
             bid, ask = self._bid[n].take(at), self._ask[n].take(at)
             hedge = 0 if self._hedge is None else self._hedge[n].take(at)
-            at_limit += abs(hedged_inventory(market, state.inventory, hedge)) == limit
+            at_limit += abs(state.inventory + hedge) == limit
             state, filled = step(market, state, Quotes(bid, ask, hedge), tape.flow(n))
             fills += filled.bid
             fills += filled.ask

@@ -12,7 +12,7 @@ import pytest
 
 from agents import GueantLehalleFernandezTapia, LinearSkew
 from evaluate.__main__ import main
-from evaluate.article import page, played, quoting, slicing, terminal, trader
+from evaluate.article import page, played, quoting, slicing, terminal, toxic, trader
 from evaluate.article.bench import Bench, Maker
 from evaluate.article.chain import Chain
 from evaluate.article.command import find_all
@@ -20,6 +20,7 @@ from evaluate.article.figures import PICTURES
 from evaluate.article.finding import Label, Verdict
 from evaluate.article.words import LANGUAGES, fill, minus, words
 from mmenv import Market, Tape
+from mmenv.markout import markout
 from tests.statistics import Z_BOUND, Sums
 
 # Exact sums of at most some thousand terms of size one, in double precision.
@@ -102,10 +103,42 @@ def test_simulated_traders_pay_the_exact_costs(bench):
             assert sums.z(exact) <= Z_BOUND
 
 
-def test_the_mid_does_not_care_who_bought(bench):
-    for figure in played.markouts(bench, [1, 5]):
-        # Half the interval is 1.96 standard errors.
-        assert abs(figure.value) <= Z_BOUND / 1.96 * figure.half_width
+def test_the_mid_does_not_care_who_bought_unless_the_buyer_knew(bench):
+    for share in (0.0, 0.4):
+        market = replace(bench.market, informed_share=share, informed_jump=1.0)
+        quotes = Maker.optimal(market, bench.objective).quotes
+        exact = markout(market, quotes, [1, 5]).ask
+        found = played.markouts(market, quotes, [1, 5], 4096, seed=3)
+        for figure, expected in zip(found, exact, strict=True):
+            # Half the interval is 1.96 standard errors.
+            assert abs(figure.value - expected) <= Z_BOUND / 1.96 * figure.half_width
+            assert (expected > 2 * figure.half_width) == (share > 0)
+
+
+def test_informed_takers_do_not_change_what_the_ignorant_expect_to_pay(bench):
+    market = replace(bench.market, informed_share=0.4, informed_jump=1.0)
+    chain = Maker.optimal(market, bench.objective).chain
+    first, units = bench.first, 6
+    slices = slicing.evenly(first, bench.last, units)
+    exact = trader.price_schedule(chain, first, 0, slices).per_unit
+    tape = Tape.draw(market, 4096, seed=12)
+    wants = played.fixed(slices)(np.random.default_rng(5), tape.paths)
+    for sample in played.play(chain, tape, first, bench.last, units, wants):
+        sums = Sums(exact)
+        sums.add(sample)
+        assert sums.z(exact) <= Z_BOUND
+
+
+def test_toxic_flow_verdicts_follow_the_numbers(bench, findings, monkeypatch):
+    assert findings[6].verdict == Verdict.HOLDS
+    assert toxic.verdict({"widens": True, "uninformed_pay": True, "skews": False}) == Verdict.OTHERWISE
+    assert toxic.verdict({"widens": True, "uninformed_pay": False, "skews": True}) == Verdict.FAILS
+    # News that is worth nothing: nobody need be afraid of those who have it.
+    monkeypatch.setattr(toxic, "JUMPS", (0.0, 1e-12))
+    harmless = toxic.claim_6(bench)
+    assert harmless.verdict == Verdict.FAILS
+    for fact in ("widens", "skews", "uninformed_pay", "informed_gain", "maker_loses", "risk_skews"):
+        assert not harmless.facts[fact]
 
 
 def leaves(tree: object, at: str = "") -> dict[str, str]:

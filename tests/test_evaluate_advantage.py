@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from evaluate.advantage import advantage_map
-from mmenv import ExponentialPenalty, ExponentialUtility, Market, Objective, QuoteTable, evaluate_exactly, solve
+from mmenv import (
+    ExponentialPenalty,
+    ExponentialUtility,
+    Market,
+    Objective,
+    QuadraticPenalty,
+    QuoteTable,
+    evaluate_exactly,
+    solve,
+)
 from mmenv.solver import action_values
 from tests import general_markets
 from tests.cases import random_market, random_objective, random_quotes
 
+HEDGED = Market(steps=12, max_inventory=3, arrival_rate=60, hedge_cost=0.05, hedge_fixed_cost=0.1)
 OBJECTIVES = [ExponentialPenalty(terminal_weight=0.1), ExponentialUtility(0.3)]
 
 
@@ -43,6 +55,23 @@ def test_costs_add_up_to_the_gap_in_rich_markets(seed: int, gamma: float) -> Non
     if not gamma:
         exact = evaluate_exactly(market, objective, quotes).visits[:-1]
         np.testing.assert_allclose(losses.visits / losses.visits[0].sum(), exact, atol=1e-12)
+
+
+@pytest.mark.parametrize("objective", [QuadraticPenalty(2.0), ExponentialUtility(0.4)], ids=lambda o: o.name)
+@pytest.mark.parametrize("market", [HEDGED, replace(general_markets.RICH, steps=8, hedge_cost=0.05)])
+def test_costs_add_up_to_the_gap_where_inventory_can_be_traded_away(market: Market, objective: Objective) -> None:
+    rng = np.random.default_rng(4)
+    solution = solve(market, objective)
+    assert solution.quotes.hedge is not None
+    assert solution.quotes.hedge.any()
+    quotes = noisy(rng, market, solution.quotes, 0.3)
+    quotes = replace(quotes, hedge=rng.integers(-2, 3, market.grid_shape))
+    quotes = QuoteTable(
+        *(np.nan_to_num(side, posinf=0.5) for side in (quotes.bid_depth, quotes.ask_depth)), quotes.hedge
+    )
+    gap = solution.optimum - evaluate_exactly(market, objective, quotes).objective
+    assert gap > 0.1
+    assert advantage_map(solution, quotes).gap == pytest.approx(gap, rel=1e-9)
 
 
 def noisy(rng: np.random.Generator, market: Market, quotes: QuoteTable, size: float) -> QuoteTable:

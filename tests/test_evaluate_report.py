@@ -24,7 +24,7 @@ from evaluate.report import pictures, write
 from evaluate.results import Results
 from evaluate.runs import Run, load_runs, read_progress
 from evaluate.style import styled
-from mmenv import ExponentialUtility, Market, Problem, QuadraticPenalty
+from mmenv import ExponentialUtility, Market, Problem, QuadraticPenalty, solve
 from tests.evaluation import MARKET, PROBLEM, fake_load, make_run
 from tests.general_markets import RICH
 
@@ -145,6 +145,26 @@ def test_a_report_tells_regimes_apart(rich: Ladder, tmp_path: Path) -> None:
     assert "without drift, informed takers" in body
     assert "`transition_rates`: rates of change" in body
     assert "Regime 2." in to_markdown("t", compose(results), dict.fromkeys(drawn, "x"))
+
+
+def test_a_report_of_a_market_with_a_hedge_venue(tmp_path: Path) -> None:
+    market = Market(steps=20, max_inventory=3, arrival_rate=30, hedge_cost=0.05, hedge_fixed_cost=0.1)
+    problem = Problem(market, QuadraticPenalty(8.0))
+    plain = solve(market, QuadraticPenalty(0.5))
+    hedger = Entrant("hedger", "agent", plain.quotes, "hedger")
+    found = build_ladder(problem, [*baselines(problem, ["as", "linear_skew"]), hedger, optimum(problem)], 3000)
+    for standing in found.standings:
+        split, exact = standing.split, standing.exact
+        assert split.inventory_profit == pytest.approx(0, abs=1e-10)
+        assert exact.profit_mean - split.penalty == pytest.approx(exact.objective, rel=1e-10)
+        difference = standing.simulated["value"]
+        assert abs(difference.value - exact.objective) <= 4.5 / 1.96 * difference.half_width
+    results = Results(found)
+    with styled():
+        figures = [draw() for draw in pictures(results).values()]
+    assert any(axes.get_ylabel() == "hedge\ninventory [units]" for figure in figures for axes in figure.axes)
+    write(results, tmp_path / "out", ["md"], lambda names, what: names)
+    assert "| best hedge |" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
 
 
 def test_plain_reports_say_nothing_of_regimes(results: Results) -> None:

@@ -90,6 +90,27 @@ def test_streaming_is_playing_whole_paths(objective: Objective) -> None:
             np.testing.assert_allclose(columns["outcome_utility"][i], utility, rtol=1e-12)
 
 
+def test_streaming_hedges_too() -> None:
+    rng = np.random.default_rng(0)
+    market = Market(steps=25, max_inventory=3, arrival_rate=60, hedge_cost=0.05, hedge_fixed_cost=0.1)
+    tables = [QuoteTable(*rng.uniform(0, 1, (2, *market.grid_shape)), rng.integers(-2, 3, market.grid_shape))]
+    tables.append(solve(market, QuadraticPenalty(100.0)).quotes)
+    tape = Tape.draw(market, 200, seed=3)
+    columns = Lineup(market, QuadraticPenalty(100.0), tables, [Scale(0, 0, 0, 1)] * 2, reference=1).play(tape)
+    for i, table in enumerate(tables):
+        paths = play_whole(market, table, tape)
+        assert paths.hedge.any()
+        np.testing.assert_allclose(columns["profit"][i], paths.wealth[-1] - paths.wealth[0], atol=1e-10)
+        np.testing.assert_array_equal(columns["final_inventory"][i], paths.inventory[-1])
+        both = np.isfinite(paths.bid_depth) & np.isfinite(paths.ask_depth)
+        assert not both.all()
+        np.testing.assert_array_equal(columns["both_quoted"][i], both.sum(axis=0))
+        spread = np.where(both, paths.bid_depth + paths.ask_depth, 0.0).sum(axis=0)
+        np.testing.assert_allclose(columns["spread"][i], spread, atol=1e-12)
+        moved = (paths.inventory[1:] * np.diff(paths.mid, axis=0)).sum(axis=0)
+        np.testing.assert_allclose(columns["inventory_profit"][i], moved, atol=1e-10)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: objective.name)
 def test_simulated_figures_agree_with_exact_ones(objective: Objective) -> None:
     """Every figure that is known exactly lies within 4.5 standard errors: false alarms in 1 of 5,000 such tests."""

@@ -138,7 +138,7 @@ class MarketMakingPPO(LeanPPO):
 
     def _value_loss(self, values: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
         """The mean squared error, but linear beyond errors of 1/k, which early sessions can exceed a thousandfold."""
-        return 2 * functional.huber_loss(values, returns)
+        return 2 * functional.huber_loss(values, returns, delta=10.0)
 
     def train(self) -> None:
         """Update from the rollout, then take the weights into the average where it has begun."""

@@ -32,7 +32,7 @@ class TrainingConfig:
     )
     tape: str = _option("", "recorded tape to train on, a file of mmenv-calibrate (default: sessions of the market)")
     seed: int = _option(0, "seed of networks, noise and market", at_least=0, at_most=2**32 - 1)
-    n_timesteps: int = _option(8_192_000, "transitions to train on", "-n", "--n-timesteps", at_least=1)
+    n_timesteps: int = _option(7_168_000, "transitions to train on", "-n", "--n-timesteps", at_least=1)
     log_folder: str = _option("runs", "where the run folder is made", "-f", "--log-folder")
     tensorboard_log: bool = _option(False, "write TensorBoard logs into the run folder", "-tb", "--tensorboard-log")
     eval_freq: int = _option(
@@ -81,6 +81,7 @@ class TrainingConfig:
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {},
     "standard": {"n_timesteps": 40_960_000, "eval_freq": 2_000_000},
+    "thorough": {"n_timesteps": 81_920_000, "eval_freq": 4_000_000},
 }
 
 

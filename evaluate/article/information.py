@@ -11,7 +11,7 @@ from evaluate.article.bench import Bench, Maker
 from evaluate.article.chain import Chain, average
 from evaluate.article.finding import Cell, Label, labels
 from evaluate.text import number
-from mmenv.backup import Side, shift_inventory
+from mmenv.backup import Side
 from mmenv.market import Market
 
 # A finer step, so that a taker who comes is news: with a near-certain taker a step, it is news that none came.
@@ -83,11 +83,10 @@ def _condition(chain: Chain, first: int, units: int, came: bool) -> tuple[np.nda
 
 
 def _carry(weights: np.ndarray, by: int) -> np.ndarray:
-    """Weights of the inventories before a change to those after it; none of them leaves the grid."""
-    moved = shift_inventory(weights, -by)
-    if by:
-        moved[0 if by > 0 else -1] = 0.0
-    return moved
+    """Weights of the inventories before a change to those after it; a side at its limit does not fill."""
+    if by == 0:
+        return weights
+    return np.append(0.0, weights[:-1]) if by > 0 else np.append(weights[1:], 0.0)
 
 
 def _sides(side: Side, depth: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
