@@ -285,6 +285,23 @@ def test_the_optimum_does_not_feel_the_box(calibrated):
     assert mmenv.solve(wide, objective).optimum == pytest.approx(solution.optimum, rel=1e-6)
 
 
+def test_a_toxic_market_is_found_again_and_its_file_is_taken():
+    """Drawn from a market with informed takers, written out as trades and quotes, calibrated, solved."""
+    market = Market(
+        fill_law="poisson", initial_mid=1000.0, informed_share=0.4, informed_jump=0.3, volatility=1.5, horizon=1.0
+    )
+    trades, quotes = record(market, Tape.draw(market, 60, 3), 0.01, floor=0.0)
+    found = calibrate(trades, quotes, dt=0.005, horizon=1.0, floor=0.01)
+    assert found.toxic
+    assert found.informed.share.low < 0.4 < found.informed.share.high
+    assert found.informed.jump.low < 0.3 < found.informed.jump.high
+    assert found.informed.volatility.low < 1.5 < found.informed.volatility.high
+    problem = Problem.from_arguments(**json.loads(json.dumps(found.environment(informed=True))))
+    assert problem.market.informed_share == found.informed.share.value
+    plain = mmenv.solve(found.market(), found.objective()).optimum
+    assert mmenv.solve(problem.market, problem.objective).optimum < plain - 1
+
+
 def test_choices_that_are_left_to_the_calibration():
     trades, quotes = recordings.simulated(20, seed=12)
     found = calibrate(trades, quotes)

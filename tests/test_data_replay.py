@@ -83,7 +83,7 @@ def test_a_trade_at_the_end_of_a_step_belongs_to_it_and_a_quote_there_to_the_nex
 
 
 def test_fill_rules_at_the_touch():
-    """A buyer who paid 100.5: through, our ask at 100.5 is not filled; touch, it is; tick, 100.0 still is, 100.1 not."""
+    """A buyer paid 100.5. Through: our ask at 100.5 is not filled; touch: it is; tick: 100.0 still is, 100.1 not."""
     trades, quotes = tiny([100.5], [1], [0.5])
     reach = {
         rule: tape_from_trades(trades, quotes, dt=1.0, steps=2, tick=0.5, rule=rule).tape.ask_reach[0, 0]

@@ -99,7 +99,7 @@ class MarketMakingPPO(LeanPPO):
     def _finish_rollout(self, buffer: RolloutBuffer, dones: np.ndarray) -> None:
         """Centre the rewards, then compute values, log-probabilities and advantages."""
         self._normalise(buffer.rewards)
-        if not self.config.expected_next_value:
+        if self.config.tape or not self.config.expected_next_value:  # a recording does not obey the market's fill law
             return super()._finish_rollout(buffer, dones)
         market, codec = self.problem.market, self.problem.codec
         with torch.no_grad():

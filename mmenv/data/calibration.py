@@ -120,8 +120,11 @@ class Calibration:
         """How long the recording is, silences left out [s]."""
         return len(self.steps) * self.steps.dt
 
-    def market(self) -> Market:
+    def market(self, informed: bool = False) -> Market:
         """The calibrated market: seconds, the recording's prices, both sides alike.
+
+        Args:
+            informed: whether takers know something, as `self.informed` found; volatility is then what is left.
 
         The box of depths holds the optimal quotes of every state that is visited, with room; the inventory limit is
         not felt by the optimum.
@@ -141,6 +144,10 @@ class Calibration:
             "max_depth": deepest,
             "fill_law": self.law,
         }
+        if informed and self.informed is not None:
+            fields["volatility"] = self.informed.volatility.value
+            fields["informed_share"] = self.informed.share.value
+            fields["informed_jump"] = self.informed.jump.value
         return _boxed(fields, self.objective(), self.steps.tick)
 
     def objective(self) -> ExponentialPenalty:
@@ -148,9 +155,14 @@ class Calibration:
         both = self.sides["both"]
         return ExponentialPenalty(both.arrival_rate.value / both.depth_decay.value / PENALTY_UNITS, RATE)
 
-    def environment(self) -> dict[str, Any]:
-        """Keyword arguments of the environments: what `market.json` holds."""
-        return {"market": self.market().to_dict(), "objective": self.objective().to_dict()}
+    @property
+    def toxic(self) -> bool:
+        """Whether some takers are informed, beyond what chance could do."""
+        return self.informed is not None and self.informed.p_value < goodness.SIGNIFICANT
+
+    def environment(self, informed: bool = False) -> dict[str, Any]:
+        """Keyword arguments of the environments: what `market.json` and `market-informed.json` hold."""
+        return {"market": self.market(informed).to_dict(), "objective": self.objective().to_dict()}
 
 
 def _boxed(fields: dict[str, Any], objective: ExponentialPenalty, tick: float) -> Market:

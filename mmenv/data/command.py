@@ -47,14 +47,16 @@ def calibrate(options: argparse.Namespace) -> None:
     del trades, quotes
     print(_heading(found))
     print(summary.text(found))
-    environment = found.environment()
+    markets = {"market.json": found.environment()}
+    if found.toxic:
+        markets["market-informed.json"] = found.environment(informed=True)
     tapes = {"tape.npz" if later is None else "train.npz": _tape(found, found.steps, options)}
     if later is not None:
         tapes["test.npz"] = _tape(found, cut(*later, found.steps.dt, found.steps.tick, options.gap), options)
-    _write(out, environment, found, tapes)
+    _write(out, {**markets, "calibration.json": summary.values(found)}, tapes)
     figures = [] if options.no_figures else _draw(out, found)
     print()
-    print(_told(out, environment["market"], tapes, figures))
+    print(_told(out, markets, tapes, figures))
 
 
 def _read(options: argparse.Namespace, bar: bool) -> tuple[Trades, Quotes | None]:
@@ -96,9 +98,9 @@ def _tape(found: Calibration, steps: Steps, options: argparse.Namespace) -> Reco
     return replace(tape, source=Path(options.trades).name)
 
 
-def _write(out: Path, environment: dict[str, Any], found: Calibration, tapes: dict[str, RecordedTape | None]) -> None:
+def _write(out: Path, files: dict[str, dict[str, Any]], tapes: dict[str, RecordedTape | None]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    for name, values in (("market.json", environment), ("calibration.json", summary.values(found))):
+    for name, values in files.items():
         (out / name).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     for name, tape in tapes.items():
         if tape is not None:
@@ -111,12 +113,17 @@ def _draw(out: Path, found: Calibration) -> list[str]:
     return plots.draw_all(found, out)
 
 
-def _told(out: Path, market: dict[str, Any], tapes: dict[str, RecordedTape | None], figures: list[str]) -> str:
-    told = [
-        f"{out / 'market.json'}: sessions of {market['horizon']:g} s in {market['steps']} steps, depths from "
-        f"{market['min_depth']:g} to {market['max_depth']:g}, at most {market['max_inventory']} units",
-        f"{out / 'calibration.json'}: everything above",
-    ]
+def _told(
+    out: Path, markets: dict[str, dict[str, Any]], tapes: dict[str, RecordedTape | None], figures: list[str]
+) -> str:
+    told = []
+    for name, environment in markets.items():
+        market = environment["market"]
+        told.append(
+            f"{out / name}: sessions of {market['horizon']:g} s in {market['steps']} steps, depths from "
+            f"{market['min_depth']:g} to {market['max_depth']:g}, at most {market['max_inventory']} units"
+        )
+    told.append(f"{out / 'calibration.json'}: everything above")
     for name, tape in tapes.items():
         if tape is None:
             told.append(f"no {name}: the recording is shorter than a session (a shorter --horizon makes one)")

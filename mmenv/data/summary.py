@@ -90,7 +90,8 @@ def _fit_verdict(side: Side, calibration: Calibration) -> str:
     alternative = f" The {best} has an AIC smaller by {better:,.0f}." if best != "exponential" else ""
     return (
         f"The exponential fill curve does NOT fit {beyond}: at depth {found.miss_at:.4g} it misses the fill "
-        f"probability of a step by {found.miss:.3f} ({found.relative_miss:.0%} of what it is at the floor; {test}), so A and k "
+        f"probability of a step by {found.miss:.3f} "
+        f"({found.relative_miss:.0%} of what it is at the floor; {test}), so A and k "
         f"summarise the recording but do not describe it.{alternative}"
     )
 
