@@ -290,14 +290,16 @@ def test_a_toxic_market_is_found_again_and_its_file_is_taken():
     market = Market(
         fill_law="poisson", initial_mid=1000.0, informed_share=0.4, informed_jump=0.3, volatility=1.5, horizon=1.0
     )
-    trades, quotes = record(market, Tape.draw(market, 60, 3), 0.01, floor=0.0)
-    found = calibrate(trades, quotes, dt=0.005, horizon=1.0, floor=0.01)
+    # A fine tick: jumps of takers who reach between the mid and the floor count as volatility.
+    trades, quotes = record(market, Tape.draw(market, 60, 3), 0.0005, floor=0.0)
+    found = calibrate(trades, quotes, dt=0.005, horizon=1.0, tick=0.0005, floor=0.0005)
     assert found.toxic
-    assert found.informed.share.low < 0.4 < found.informed.share.high
-    assert found.informed.jump.low < 0.3 < found.informed.jump.high
-    assert found.informed.volatility.low < 1.5 < found.informed.volatility.high
+    knowing = found.informed
+    for estimate, truth in ((knowing.share, 0.4), (knowing.jump, 0.3), (knowing.volatility, 1.5)):
+        assert abs(estimate.value - truth) < 4 * (estimate.high - estimate.low) / (2 * 1.96)
+        assert estimate.high / estimate.low < 1.1
     problem = Problem.from_arguments(**json.loads(json.dumps(found.environment(informed=True))))
-    assert problem.market.informed_share == found.informed.share.value
+    assert problem.market.informed_share == knowing.share.value
     plain = mmenv.solve(found.market(), found.objective()).optimum
     assert mmenv.solve(problem.market, problem.objective).optimum < plain - 1
 
