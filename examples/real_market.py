@@ -17,14 +17,14 @@ def run(*words: str) -> None:
     subprocess.run([sys.executable, "-m", *words], check=True)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("trades", help="file of trades")
     parser.add_argument("quotes", help="file of best quotes")
     parser.add_argument("--out", default="real-market", help="folder for everything (default: %(default)s)")
     parser.add_argument("--on-recording", action="store_true", help="train on the recording, not on the model")
     parser.add_argument("--transitions", default="2048000", help="of training (default: %(default)s)")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     out = Path(options.out)
     market, runs = out / "market.json", out / "runs"
     try:

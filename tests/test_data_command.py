@@ -1,9 +1,11 @@
 """`python -m mmenv calibrate` end to end: what it writes, what it says, how it refuses."""
 
 import json
+import runpy
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -119,3 +121,14 @@ def test_real_recordings(symbol, tmp_path, capsys):
     assert "of the market orders went no further than the floor" in printed
     assert "Takers are informed" in printed
     assert "Orders cluster" in printed
+
+
+def test_the_example_goes_from_a_recording_to_a_report(tmp_path, monkeypatch):
+    pytest.importorskip("stable_baselines3")
+    files = recordings.real_files("ETHUSDT")
+    root = Path(__file__).parent.parent
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    example = runpy.run_path(str(root / "examples" / "real_market.py"))["main"]
+    assert example([*map(str, files), "--out", str(tmp_path / "out"), "--transitions", "20000", "--on-recording"]) == 0
+    report = (tmp_path / "out" / "report" / "report.html").read_text(encoding="utf-8")
+    assert "On the recording" in report

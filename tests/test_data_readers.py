@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("polars")
 
-from mmenv.data import RecordingError, read_quotes, read_trades, sources
+from mmenv.data import RecordingError, hftbacktest, read_quotes, read_trades, sources
 from tests import recordings
 
 TRADES, QUOTES = recordings.small()
@@ -89,6 +89,18 @@ def test_blocks_cut_lines_nowhere(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "BLOCK", 100)
     trades, _ = read_trades(write(tmp_path, gzip.compress(TRADE_FILES["futures trades"])))
     assert_same(trades, TRADES)
+
+
+def test_lines_that_end_as_on_windows_and_a_byte_order_mark(tmp_path):
+    data = b"\xef\xbb\xbf" + TRADE_FILES["futures trades"].replace(b"\n", b"\r\n")
+    assert_same(read_trades(write(tmp_path, data))[0], TRADES)
+
+
+def test_numbers_beyond_their_range_are_refused(tmp_path):
+    moment = "1700000000650"
+    for old, new in ((moment, "99999999999999999999"), (moment, "9223372036854775807"), ("7,", "1e9,")):
+        with pytest.raises(RecordingError, match=r"line 8: (time|id) must be"):
+            read_trades(write(tmp_path, changed(7, old, new)))
 
 
 def test_cleaning_is_reported(tmp_path):
@@ -190,6 +202,16 @@ def test_arrays_with_pickles_are_refused(tmp_path):
     np.savez(file, data=np.zeros(3))
     with pytest.raises(RecordingError, match="must hold one array of events"):
         read_trades(write(tmp_path, file.getvalue(), "events.npz"))
+
+
+def test_recordings_are_written_for_hftbacktest_and_read_back(tmp_path):
+    trades, quotes = recordings.simulated(2, seed=31)
+    hftbacktest.write_events(tmp_path / "events.npz", trades, quotes)
+    assert_same(read_trades(tmp_path / "events.npz")[0], trades)
+    found, _ = read_quotes(tmp_path / "events.npz")
+    at = np.searchsorted(found.time, quotes.time, side="right") - 1  # quotes that do not change are not repeated
+    np.testing.assert_allclose(found.bid[at], quotes.bid)
+    np.testing.assert_allclose(found.ask[at], quotes.ask)
 
 
 @pytest.mark.parametrize(("symbol", "trades", "quotes"), [("BTCUSDT", 21_313, 66_089), ("ETHUSDT", 14_076, 53_992)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from heapq import heappop, heappush
 from pathlib import Path
@@ -69,6 +70,37 @@ def read_quotes(path: Path) -> tuple[Quotes, Cleaning]:
     last = np.flatnonzero(np.r_[np.diff(events["exch_ts"]) != 0, True])
     started = last[np.isfinite(bid[last]) & np.isfinite(ask[last]) | (np.arange(len(last)) > len(last) // 2)]
     return clean_quotes(events["exch_ts"][started].copy(), bid[started], ask[started], report), report
+
+
+def write_events(path: str | os.PathLike[str], trades: Trades, quotes: Quotes, size: float = 1.0) -> None:
+    """Write a recording as hftbacktest events, for a backtest with queue positions.
+
+    Best quotes become updates of a book of one level: what is beyond the best is not in our recordings. At one
+    instant trades come before the quotes they cause.
+
+    Args:
+        path: the npz file.
+        trades: the trades; an unknown size counts as `size`.
+        quotes: the best quotes.
+        size: at every best quote [units].
+    """
+    parts = [_rows(trades.time, trades.price, np.where(np.isnan(trades.size), size, trades.size), TRADE, trades.side)]
+    for side, prices in ((1, quotes.bid), (-1, quotes.ask)):
+        changed = np.flatnonzero(np.r_[True, np.diff(prices) != 0])
+        time, price = quotes.time[changed], prices[changed]
+        parts.append(_rows(time[1:], price[:-1], np.zeros(len(price) - 1), DEPTH, np.full(len(price) - 1, side)))
+        parts.append(_rows(time, price, np.full(len(price), size), DEPTH, np.full(len(price), side)))
+    events = np.concatenate(parts)
+    with open(path, "wb") as file:
+        np.savez_compressed(file, data=events[np.argsort(events["exch_ts"], kind="stable")])
+
+
+def _rows(time: np.ndarray, price: np.ndarray, size: np.ndarray, kind: int, side: np.ndarray) -> np.ndarray:
+    events = np.zeros(len(time), dtype=EVENT)
+    events["ev"] = (EXCHANGE | LOCAL | kind) + np.where(side > 0, BUY, SELL)
+    events["exch_ts"] = events["local_ts"] = time
+    events["px"], events["qty"] = price, size
+    return events
 
 
 class _Side:
