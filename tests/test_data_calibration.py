@@ -323,6 +323,8 @@ def test_choices_that_are_left_to_the_calibration():
         ({"floor": 1e9}, "needs at least"),
         ({"law": "exponential"}, "law must be one of"),
         ({"dt": 1e-12}, "at least a nanosecond"),
+        ({"dt": 1e-8}, "into at most 100,000,000 steps, got 2,000,000,000"),
+        ({"horizon": 1e6}, "horizon must be at most 100,000 steps"),
         ({"dt": 1e6}, "must share at least two steps"),
         ({"law": "linear", "dt": 0.5}, "the linear law has no rate"),
     ],

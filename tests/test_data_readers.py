@@ -149,6 +149,7 @@ BROKEN = {
     "text in a time": (changed(7, "1700000000650", "noon"), "line 8: time must be a whole number, got 'noon'"),
     "negative price": (changed(7, "100.50", "-3.0"), "line 8: price must be a finite number > 0, got -3"),
     "infinite price": (changed(7, "100.50", "inf"), "line 8: price must be a finite number > 0, got inf"),
+    "absurd price": (changed(7, "100.50", "1e300"), "price must be at most 1e.10 in every trade, got 1e.300"),
     "empty price": (changed(7, "100.50", ""), "line 8: price must not be empty"),
     "unknown side": (changed(7, "false", "perhaps"), "line 8: side must be one of .* got 'perhaps'"),
     "too few columns": (changed(7, ",false", ""), "line 8: a row of Binance trades .* must have 6 columns, got 5"),
@@ -191,6 +192,13 @@ def test_other_refusals(tmp_path):
         read_quotes(book)
     with pytest.raises(RecordingError, match="must have a row for each of the"):
         read_quotes(book, messages=write(tmp_path, recordings.lobster(TRADES, QUOTES)[0][:2000], "m.csv"))
+
+
+def test_events_that_grow_absurdly_are_refused(tmp_path):
+    file = io.BytesIO()
+    np.savez_compressed(file, data=np.zeros(2**20, dtype=hftbacktest.EVENT))
+    with pytest.raises(RecordingError, match="grows more than 200 times"):
+        read_trades(write(tmp_path, file.getvalue(), "events.npz"))
 
 
 def test_arrays_with_pickles_are_refused(tmp_path):

@@ -37,6 +37,7 @@ STEPS = 200
 # A short recording is cut into this many sessions of at least so many steps.
 SESSIONS = 20
 LEAST_STEPS = 50
+LONGEST = 100_000
 FEWEST = 20
 KNOTS = 8
 # The default market's penalty, in units of what trading earns there: eta = A / (k PENALTY_UNITS).
@@ -226,6 +227,8 @@ def calibrate(
     horizon = _usual_steps(len(steps)) * dt if horizon is None else _validate.real("horizon", horizon, above=0)
     if round(horizon / dt) < 1:
         raise RecordingError(f"horizon must be at least dt = {dt:g} s, got {horizon:g} s")
+    if round(horizon / dt) > LONGEST:
+        raise RecordingError(f"horizon must be at most {LONGEST:,} steps of {dt:g} s, got {horizon:g} s")
     return Calibration(
         steps=steps,
         horizon=round(horizon / dt) * dt,

@@ -154,8 +154,8 @@ def _best(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _events(path: Path) -> tuple[np.ndarray, Cleaning]:
     try:
         with zipfile.ZipFile(path) as archive:
-            member = next(info for info in archive.infolist() if info.filename.endswith(".npy"))
-            if member.file_size > LARGEST_RATIO * max(member.compress_size, 1) + 2**25:
+            members = archive.infolist()
+            if any(info.file_size > LARGEST_RATIO * max(info.compress_size, 1) + 2**25 for info in members):
                 raise RecordingError(f"{path} grows more than {LARGEST_RATIO} times when decompressed: it is refused")
         with np.load(path, allow_pickle=False) as arrays:
             events = arrays["data"] if "data" in arrays else arrays[arrays.files[0]]

@@ -13,6 +13,7 @@ SECOND = 1_000_000_000
 # Prices are counted in this unit when a tick is looked for; no venue quotes finer.
 FINEST_TICK = 1e-8
 TICK_SAMPLE = 200_000
+LARGEST_PRICE = 1e10  # counted in the finest tick it still fits an integer
 
 
 class RecordingError(ValueError):
@@ -42,6 +43,8 @@ class Trades:
         _check_columns(self, ("price", "side", "size"))
         if len(self.price) and not (np.isfinite(self.price).all() and self.price.min() > 0):
             raise RecordingError("price must be a finite number > 0 in every trade")
+        if len(self.price) and self.price.max() > LARGEST_PRICE:
+            raise RecordingError(f"price must be at most {LARGEST_PRICE:g} in every trade, got {self.price.max():g}")
         if not (np.abs(self.side) == 1).all():
             raise RecordingError("side must be +1 (buyer was the aggressor) or -1 (seller) in every trade")
 
@@ -70,6 +73,8 @@ class Quotes:
         _check_columns(self, ("bid", "ask"))
         if not (np.isfinite(self.ask).all() and (self.bid > 0).all() and (self.ask > self.bid).all()):
             raise RecordingError("quotes must be finite with 0 < bid < ask throughout")
+        if len(self.ask) and self.ask.max() > LARGEST_PRICE:
+            raise RecordingError(f"quotes must be at most {LARGEST_PRICE:g}, got {self.ask.max():g}")
 
     def __len__(self) -> int:
         return len(self.time)

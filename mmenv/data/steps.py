@@ -14,6 +14,8 @@ from mmenv import _validate
 from mmenv.data.clean import DEFAULT_GAP
 from mmenv.data.recording import SECOND, MarketOrders, Quotes, RecordingError, Trades, in_force
 
+MOST_STEPS = 100_000_000
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -95,7 +97,10 @@ def _stretches(trades: Trades, quotes: Quotes, gap: float, step: int) -> list[tu
     pairs = zip(bounds[::2], bounds[1::2], strict=True)
     clipped = [(max(a, begin), min(b, end)) for a, b in pairs]
     stretches = [(a, (b - a) // step) for a, b in clipped if (b - a) // step >= 1]
-    if sum(count for _, count in stretches) < 2:
+    total = sum(count for _, count in stretches)
+    if total > MOST_STEPS:
+        raise RecordingError(f"dt must cut the recording into at most {MOST_STEPS:,} steps, got {total:,}")
+    if total < 2:
         raise RecordingError(
             f"trades and quotes must share at least two steps of {step / SECOND:g} s, got trades over "
             f"{np.ptp(trades.time) / SECOND:g} s from {trades.time[0]} ns and quotes over "
