@@ -61,7 +61,9 @@ def main() -> None:
         print(line(rows[-1]), flush=True)
     options.output.parent.mkdir(exist_ok=True)
     options.output.write_text(json.dumps({"preset": options.preset, "rows": rows}, indent=2) + "\n", encoding="utf-8")
-    print("\n| market | straight line, gap % | gap %, median (seeds) | skill, median | reached |\n|---|---|---|---|---|")
+    print(
+        "\n| market | straight line, gap % | gap %, median (seeds) | skill, median | reached |\n|---|---|---|---|---|"
+    )
     print("\n".join(line(row) for row in rows))
 
 

@@ -45,7 +45,7 @@ def fixed_spread(problem: Problem) -> list[Entrant]:
 def symmetric(problem: Problem) -> list[Entrant]:
     """The same depth on both sides everywhere, the best there is."""
     best = Symmetric.fit(problem.market, problem.objective)
-    quoted = float(problem.market.allowed(np.float64(best.half_spread)))
+    quoted = problem.market.allowed(np.array([best.half_spread])).item()
     return [Entrant(f"best symmetric, {quoted:.3f} a side", "baseline", best, "symmetric")]
 
 

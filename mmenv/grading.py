@@ -70,8 +70,8 @@ def grade(env_or_market: Any, predict: Any, objective: Objective | None = None) 
     """Grade an agent exactly: its objective, its gap to the optimum, its skill.
 
     The agent is asked for its quotes in every state, brought into the market's box and onto its ticks as the
-    environments do, and the resulting table is evaluated by backward induction. It must be deterministic and see nothing but the
-    environment's observation.
+    environments do, and the resulting table is evaluated by backward induction. It must be deterministic and see
+    nothing but the environment's observation.
 
     Args:
         env_or_market: an environment of this package (wrapped or not, single, vector or SB3), a Problem, or a Market.
