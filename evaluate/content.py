@@ -22,7 +22,7 @@ REGIMES = (
 )
 BLIND = (
     "Avellaneda–Stoikov, GLFT and the continuous-time optimum see the market of each regime as if it lasted for ever, "
-    "without drift, informed takers, fees and ticks."
+    "without drift, informed takers, fees, ticks and hedges."
 )
 TOO_FEW = " A dash: a few bad sessions outweigh all others, so that this many sessions allow no honest interval."
 
