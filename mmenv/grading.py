@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmenv.fitting import TOLERANCE
 from mmenv.linear_skew import best_linear_skew
 from mmenv.market import Market
 from mmenv.objectives import ExponentialPenalty, Objective
@@ -54,16 +56,17 @@ class Grade:
     def skill(self) -> float:
         """1 - gap / gap of the best linear skew: 0 is a straight line, 1 the optimum (equation 33 of docs/model.md).
 
-        NaN where the straight line is itself optimal to rounding.
+        NaN where the straight line is itself optimal, as closely as it is fitted.
         """
         straight = self.optimum - self.linear_skew
-        if straight <= 1e-12 * max(1.0, abs(self.optimum)):
+        if straight <= TOLERANCE * abs(self.optimum):
             return float("nan")
         return 1 - self.gap / straight
 
     def __str__(self) -> str:
         percent = f"{self.percent_of_optimum:.4f} % of the optimum, " if self.optimum > 0 else ""
-        return f"{percent}gap {self.gap:.6g}, skill {self.skill:.3f}"
+        skill = "" if math.isnan(self.skill) else f", skill {self.skill:{'.3f' if self.skill > -1000 else '.3g'}}"
+        return f"{percent}gap {self.gap:.6g}{skill}"
 
 
 def grade(env_or_market: Any, predict: Any, objective: Objective | None = None) -> Grade:

@@ -70,6 +70,35 @@ def test_importing_is_light():
     assert not {"torch", "stable_baselines3", "matplotlib", "tensorboard", "pandas", "polars"} & set(loaded)
 
 
+WITHOUT_TRAIN_EXTRA = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "stable_baselines3"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+import mmenv
+from mmenv.envs import *
+MarketMakingEnv().reset(seed=0), MarketMakingVectorEnv(2).reset(seed=0)
+try:
+    mmenv.envs.MarketMakingVecEnv
+except ModuleNotFoundError as error:
+    print(error)
+import train.__main__
+sys.exit(train.__main__.main([]))
+"""
+
+
+def test_without_sb3_and_torch_all_else_works_and_the_extra_is_named():
+    found = subprocess.run([sys.executable, "-c", WITHOUT_TRAIN_EXTRA], capture_output=True, text=True, cwd=ROOT)
+    for printed in (found.stdout, found.stderr):
+        assert printed.count("\n") == 1, printed
+        assert "pip install 'mmenv[train]'" in printed
+    assert found.returncode == 2
+
+
 def test_promised_names():
     for name in [
         "Market",

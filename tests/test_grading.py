@@ -93,6 +93,26 @@ def test_policies_are_clipped_to_the_box():
     assert (grade(MARKET, wide).quotes.bid_depth[..., :-1] == MARKET.max_depth).all()
 
 
+def test_formulas_between_ticks_are_rounded_and_other_tables_refused():
+    market = Market(steps=20, max_inventory=3, tick=0.3)
+    quotes = grade(market, linear_skew_table(market, 0.7, 0.05)).quotes
+    np.testing.assert_array_equal(quotes.bid_depth[0, 0, :-1], market.allowed(0.7 + 0.05 * np.arange(-3, 3)))
+    with pytest.raises(ValueError, match="multiple of the tick"):
+        simulate(market, linear_skew_table(market, 0.7, 0.05), Tape.draw(market, 1, seed=0))
+    endless = mmenv.QuoteTable(*np.full((2, *market.grid_shape), np.inf))
+    with pytest.raises(ValueError, match="finite"):
+        grade(market, endless)
+
+
+def test_no_skill_where_a_straight_line_is_optimal():
+    """Takers come surely in every step: both sides fill at one depth, and inventory never moves."""
+    graded = grade(Market(steps=20), lambda states: np.zeros((len(states), 2)))
+    assert graded.gap > 1
+    assert np.isnan(graded.skill)
+    assert "skill" not in str(graded)
+    assert str(grade(MARKET, lean)).endswith(f"skill {grade(MARKET, lean).skill:.3f}")
+
+
 def test_another_objective_can_be_graded_by():
     env = MarketMakingEnv(market=MARKET)
     cara = ExponentialUtility(0.5)

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env as check_gymnasium
 from gymnasium.vector import AutoresetMode
+from gymnasium.wrappers import TimeLimit
+from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as check_sb3
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecNormalize
 
 import mmenv
 from mmenv import Market, Problem, Tape, simulate
@@ -235,6 +240,22 @@ def test_sb3_autoreset_carries_the_last_observation_and_is_no_truncation():
         assert info["episode"]["r"] == pytest.approx(total, rel=1e-5)
         assert info["episode"]["l"] == SMALL.steps
     assert not vec_env.step(np.zeros((3, 2)))[2].any()
+
+
+def test_sb3_evaluates_true_returns_without_a_warning():
+    vec_env = VecNormalize(MarketMakingVecEnv(4, market=SMALL, seed=0))
+    model = PPO("MlpPolicy", vec_env, n_steps=8, batch_size=32, device="cpu", seed=0)
+    vec_env.training = False
+    assert vec_env.env_is_wrapped(Monitor) == [True] * 4
+    assert vec_env.env_is_wrapped(TimeLimit) == [False] * 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        returns, lengths = evaluate_policy(model, vec_env, n_eval_episodes=4, return_episode_rewards=True)
+    assert lengths == [SMALL.steps] * 4
+    table = mmenv.grade(vec_env, model).quotes
+    paths = simulate(SMALL, table, Tape.draw(SMALL, 4, seed=0, episode=0))
+    penalty = mmenv.ExponentialPenalty().running_penalty(paths.inventory[1:]).sum(axis=0) * SMALL.dt
+    np.testing.assert_allclose(returns, paths.profit - penalty, rtol=1e-9)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

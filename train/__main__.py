@@ -39,11 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(config: TrainingConfig | None, run: str | None, bar: bool) -> int:
     try:
-        from agents.checkpoint import RunError
-        from mmenv.data.recording import RecordingError
-        from train import loop
-        from train.guard import Poisoned
-        from train.progress import Progress
+        from mmenv._extras import needs
+
+        with needs("train"):
+            from agents.checkpoint import RunError
+            from mmenv.data.recording import RecordingError
+            from train import loop
+            from train.guard import Poisoned
+            from train.progress import Progress
     except ModuleNotFoundError as error:
         return _refuse(error)
     try:

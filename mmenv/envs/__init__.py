@@ -1,4 +1,7 @@
-"""The shells around the step: Gymnasium, Gymnasium's vector API, Stable-Baselines3 (loaded when asked for)."""
+"""The shells around the step: Gymnasium, Gymnasium's vector API, Stable-Baselines3.
+
+`MarketMakingVecEnv` is loaded when it is asked for, so that the others work without Stable-Baselines3.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +11,8 @@ from mmenv.envs.vector import MarketMakingVectorEnv
 if TYPE_CHECKING:
     from mmenv.envs.sb3 import MarketMakingVecEnv
 
-__all__ = ["MarketMakingEnv", "MarketMakingVecEnv", "MarketMakingVectorEnv"]
+# What a star imports: not MarketMakingVecEnv, which needs Stable-Baselines3.
+__all__ = ["MarketMakingEnv", "MarketMakingVectorEnv"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from mmenv.objectives import Objective
 from mmenv.problem import Problem
 
 with needs("train"):
+    from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
 if TYPE_CHECKING:
@@ -148,5 +149,5 @@ class MarketMakingVecEnv(VecEnv):
         raise AttributeError(f"{method_name} cannot be called: sessions are columns of arrays, not objects")
 
     def env_is_wrapped(self, wrapper_class: type, indices: int | Iterable[int] | None = None) -> list[bool]:
-        """False for every selected session: nothing wraps a column."""
-        return [False for _ in self._indices(indices)]
+        """Whether the wrapper's work is done for every selected session: that of SB3's Monitor is, no other's."""
+        return [issubclass(wrapper_class, Monitor) for _ in self._indices(indices)]
