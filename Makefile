@@ -22,10 +22,10 @@ run: $(VENV)/.train
 	$(BIN)/python -m evaluate --latest
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 proof: $(VENV)/.dev
-	$(BIN)/python -m pytest -m proof
+	$(BIN)/python -m pytest -n auto -m proof
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
