@@ -11,7 +11,6 @@ import numpy as np
 from mmenv import Problem, QuoteTable, _validate
 from mmenv._extras import needs
 from mmenv.market import Market
-from mmenv.quotes import quote_table
 from mmenv.spaces import depth_decay
 
 with needs("train"):
@@ -30,8 +29,9 @@ class Architecture:
     Attributes:
         inputs: entries of an observation; entry 0 is the inventory.
         hidden: widths of the hidden tanh layers, the same in actor and critic.
-        fold: use the symmetry of the market: see |q| and swap the sides where q < 0.
+        fold: use the symmetry of the market: quotes are mirrored where q is.
         action_scale: action per unit of the actor's output, (1/k) / half width of the box.
+        outputs: numbers in an action: 2, or 3 with a hedge.
 
     Raises:
         TypeError, ValueError: a field out of its range.
@@ -41,6 +41,7 @@ class Architecture:
     hidden: tuple[int, ...] = (64, 64)
     fold: bool = True
     action_scale: float = 1.0
+    outputs: int = 2
 
     def __post_init__(self) -> None:
         _validate.integer("inputs", self.inputs, at_least=1, at_most=LARGEST_LAYER)
@@ -51,12 +52,14 @@ class Architecture:
         if not isinstance(self.fold, bool):
             raise TypeError(f"fold must be true or false, got {self.fold!r}")
         _validate.real("action_scale", self.action_scale, above=0)
+        _validate.integer("outputs", self.outputs, at_least=2, at_most=3)
 
     @classmethod
     def for_problem(cls, problem: Problem, hidden: Sequence[int], fold: bool) -> Architecture:
         """The architecture for a problem; one unit of output is a depth of 1/k; only mirrored ones are folded."""
         scale = 1 / (depth_decay(problem.market) * problem.codec.half_width)
-        return cls(problem.codec.observations.shape[-1], tuple(hidden), fold and problem.market.mirrored, scale)
+        inputs, outputs = problem.codec.observations.shape[-1], problem.codec.components
+        return cls(inputs, tuple(hidden), fold and problem.market.mirrored, scale, outputs)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Architecture:
@@ -85,8 +88,8 @@ class QuoteNetwork(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
-        self.actor = _perceptron(architecture.inputs, architecture.hidden, outputs=2, gain=0.01)
-        self.critic = _perceptron(architecture.inputs, architecture.hidden, outputs=1, gain=1.0)
+        self.actor = _perceptron(architecture.inputs, architecture.hidden, architecture.outputs, gain=0.01)
+        self.critic = _perceptron(architecture.inputs, architecture.hidden, 1, gain=1.0)
 
     @classmethod
     def from_arrays(cls, architecture: Architecture, arrays: Mapping[str, np.ndarray]) -> QuoteNetwork:
@@ -96,9 +99,9 @@ class QuoteNetwork(nn.Module):
         return network
 
     def actions(self, observations: torch.Tensor) -> torch.Tensor:
-        """The mean action, bid first, shape (batch, 2), for observations of shape (batch, inputs).
+        """The mean action, bid first, shape (batch, outputs), for observations of shape (batch, inputs).
 
-        Folded, the two outputs are the even part of the quotes in q and the odd part per unit of q. The actor
+        Folded, two outputs are the even part of the quotes in q and the odd part per unit of q, as is a hedge. The actor
         sees inventories bend towards `FAR` natural scales, so beyond them, where it hardly ever is, the skew goes
         on as a straight line instead of as chance has it.
         """
@@ -107,8 +110,8 @@ class QuoteNetwork(nn.Module):
         inventory, rest = observations[:, :1], observations[:, 1:]
         seen = FAR * torch.tanh(inventory.abs() / FAR)
         output = self.architecture.action_scale * self.actor(torch.cat([seen, rest], dim=1))
-        even, odd = output[:, :1], inventory * output[:, 1:]
-        return torch.cat([even + odd, even - odd], dim=1)
+        even, odd = output[:, :1], inventory * output[:, 1:2]
+        return torch.cat([even + odd, even - odd, inventory * output[:, 2:]], dim=1)
 
     def values(self, observations: torch.Tensor) -> torch.Tensor:
         """The critic's values, shape (batch, 1), for observations of shape (batch, inputs)."""
@@ -154,7 +157,7 @@ class TrainedPolicy:
             observations: shape (inputs,) or (batch, inputs).
 
         Returns:
-            Shape (2,) or (batch, 2), float32, bid first.
+            Shape (outputs,) or (batch, outputs), float32, bid first.
 
         Raises:
             ValueError: the observations have another number of entries.
@@ -182,5 +185,4 @@ class TrainedPolicy:
         codec = self.problem.codec
         observations = codec.observations[:-1]
         actions = self.predict(observations.reshape(-1, observations.shape[-1]))
-        depths = codec.depths(actions).reshape(*market.grid_shape, 2)
-        return quote_table(depths[..., 0], depths[..., 1])
+        return codec.table(actions.reshape(*market.grid_shape, codec.components))

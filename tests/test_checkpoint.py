@@ -204,11 +204,11 @@ def test_nothing_is_unpickled_and_no_archive_is_opened(run, name):
 @pytest.mark.parametrize(
     "architecture",
     [
-        {"inputs": 3, "hidden": [10**9], "fold": True, "action_scale": 1.0},
-        {"inputs": 3, "hidden": [512] * 9, "fold": True, "action_scale": 1.0},
-        {"inputs": 10**9, "hidden": [8], "fold": True, "action_scale": 1.0},
-        {"inputs": 3, "hidden": [512] * 4, "fold": True, "action_scale": 1.0},
-        {"inputs": 3, "hidden": [9], "fold": True, "action_scale": 1.0},
+        {"inputs": 3, "hidden": [10**9], "fold": True, "action_scale": 1.0, "outputs": 2},
+        {"inputs": 3, "hidden": [512] * 9, "fold": True, "action_scale": 1.0, "outputs": 2},
+        {"inputs": 10**9, "hidden": [8], "fold": True, "action_scale": 1.0, "outputs": 2},
+        {"inputs": 3, "hidden": [512] * 4, "fold": True, "action_scale": 1.0, "outputs": 2},
+        {"inputs": 3, "hidden": [9], "fold": True, "action_scale": 1.0, "outputs": 2},
         {"inputs": 3},
         "tanh",
     ],

@@ -22,7 +22,7 @@ def expected_next_values(
         market: whose fill law and inventory limit hold.
         values: V on the grid, shape (steps + 1, regimes, 2Q+1); the last row is what comes after the end, 0.
         regime: z before each step, shape (steps, sessions).
-        inventory: q before each step, shape (steps, sessions) [units].
+        inventory: q before the fills, after a hedge, shape (steps, sessions) [units].
         depths: quotes, bid first, shape (steps, sessions, 2) [price].
 
     Returns:

@@ -12,6 +12,7 @@ from stable_baselines3.common.buffers import RolloutBuffer
 
 from agents.ppo import Architecture, QuoteNetwork
 from mmenv import Problem
+from mmenv.dynamics import hedged_inventory
 from mmenv.envs import MarketMakingVecEnv
 from mmenv.spaces import depth_decay, relaxation_time, trading_rate
 from train.advantages import expected_next_values, generalised_advantages
@@ -107,8 +108,11 @@ class MarketMakingPPO(LeanPPO):
             rows = torch.from_numpy(buffer.observations).flatten(0, 1), torch.from_numpy(buffer.actions).flatten(0, 1)
             buffer.log_probs[:] = self.policy.log_prob(*rows).numpy().reshape(buffer.log_probs.shape)
         inventory, regime = codec.inventory(buffer.observations), codec.regime(buffer.observations)
+        actions = buffer.actions
         values = grid[np.arange(market.steps)[:, None], regime, inventory + market.max_inventory]
-        following = expected_next_values(market, grid, regime, inventory, codec.depths(buffer.actions))
+        if market.hedges:
+            inventory = hedged_inventory(market, inventory, codec.hedges(actions[..., 2]))
+        following = expected_next_values(market, grid, regime, inventory, codec.depths(actions[..., :2]))
         advantages = generalised_advantages(buffer.rewards + following - values, self.gae_lambda)
         buffer.values[:], buffer.advantages[:], buffer.returns[:] = values, advantages, advantages + values
 

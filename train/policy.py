@@ -29,7 +29,7 @@ class QuotePolicy(ActorCriticPolicy):
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.network = QuoteNetwork(self.architecture)
-        self.log_std = nn.Parameter(torch.zeros(2), requires_grad=False)
+        self.log_std = nn.Parameter(torch.zeros(self.architecture.outputs), requires_grad=False)
         self.optimizer = self.optimizer_class(
             self.network.parameters(),
             lr=lr_schedule(1),
@@ -37,7 +37,7 @@ class QuotePolicy(ActorCriticPolicy):
         )
 
     def sample(self, observations: torch.Tensor) -> torch.Tensor:
-        """Actions with noise, shape (batch, 2)."""
+        """Actions with noise, shape (batch, outputs)."""
         mean = self.network.actions(observations)
         return mean + self.log_std.exp() * torch.randn_like(mean)
 
@@ -47,13 +47,13 @@ class QuotePolicy(ActorCriticPolicy):
         actions: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Values (batch, 1), log-probabilities (batch,) and entropies (batch,) of actions."""
-        entropy = (self.log_std.sum() + 2 * LOG_ROOT_TWO_PI + 1.0).expand(len(obs))
+        entropy = (self.log_std + LOG_ROOT_TWO_PI + 0.5).sum().expand(len(obs))
         return self.network.values(obs), self.log_prob(obs, actions), entropy
 
     def log_prob(self, obs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
         """Log-probabilities of actions, shape (batch,)."""
         standard = (actions - self.network.actions(obs)) * torch.exp(-self.log_std)
-        return -0.5 * standard.square().sum(dim=1) - self.log_std.sum() - 2 * LOG_ROOT_TWO_PI
+        return -0.5 * standard.square().sum(dim=1) - (self.log_std + LOG_ROOT_TWO_PI).sum()
 
     def forward(
         self, obs: torch.Tensor, deterministic: bool = False
