@@ -96,12 +96,11 @@ def step(market: Market, state: State, quotes: Quotes, flow: Flow) -> tuple[Stat
         state, hedged = _hedge(market, state, quotes.hedge)
     bid = (flow.bid_reach > quotes.bid_depth) & (state.inventory < limit)
     ask = (flow.ask_reach > quotes.ask_depth) & (state.inventory > -limit)
-    # `1 * bid` turns booleans into numbers in all three of Python, NumPy and torch.
-    bought, sold = 1 * bid, 1 * ask
-    net = bought - sold
-    earned = bought * quotes.bid_depth + sold * quotes.ask_depth
+    # Python, NumPy and torch all let booleans be multiplied by numbers and added to them, not all be subtracted.
+    net = bid + -1 * ask
+    earned = bid * quotes.bid_depth + ask * quotes.ask_depth
     if market.fill_fee:
-        earned = earned - (bought + sold) * market.fill_fee
+        earned = earned - (1 * bid + ask) * market.fill_fee
     cash = state.cash + (earned - net * state.mid)
     if market.hedges:
         cost = market.trade_cost(hedged)
