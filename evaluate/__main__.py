@@ -66,10 +66,10 @@ def _report(arguments: Sequence[str]) -> int:
     problem = runs[0].problem if runs else _problem(options.env, options.market)
     recorded = _recorded(options.tape, problem, runs)
     out = folder.choose(options.out, _name(paths, options.env), options.overwrite)
-    field = [*entrants.baselines(problem, names), *(run.entrant for run in runs), entrants.optimum(problem)]
+    field = [*entrants.baselines(problem, names, _names_bar), *(run.entrant for run in runs), entrants.optimum(problem)]
     ladder = build_ladder(problem, field, options.episodes, options.seed, progress=_episodes_bar)
     results = Results(ladder, runs, _command(arguments), replay=_replay(problem, field, recorded, options.seed))
-    files = report.write(results, out, formats, _pictures_bar)
+    files = report.write(results, out, formats, _names_bar)
     print(text.console_table(text.summary_rows(ladder)))
     print(_explanation(results))
     if results.replay is not None:
@@ -172,6 +172,8 @@ def _words(option: str, given: Sequence[str] | None, known: Iterable[str]) -> li
     if given is None:
         return options
     words = [word for text in given for word in text.split(",") if word]
+    if not words:
+        raise ValueError(f"--{option} must name at least one of {', '.join(options)}")
     return [_validate.choice(f"--{option}", word, options) for word in dict.fromkeys(words)]
 
 
@@ -261,7 +263,7 @@ def _episodes_bar(samples: Iterator[Any], total: int) -> Iterator[Any]:
             bar.update(sample.moments.count)
 
 
-def _pictures_bar(names: Sequence[str], what: str) -> Iterator[str]:
+def _names_bar(names: Sequence[str], what: str) -> Iterator[str]:
     with _bar(len(names), what) as bar:
         for name in names:
             yield name

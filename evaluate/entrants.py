@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from agents import (
 from evaluate.ladder import Entrant
 from evaluate.streaming import DEFAULT_RISK_AVERSION
 from mmenv import _validate
-from mmenv.grading import reference_solution
+from mmenv.grading import reference_linear_skew, reference_solution
 from mmenv.problem import Problem
 
 # A fitted risk aversion this close to the objective's own gets no row of its own.
@@ -92,7 +92,9 @@ def continuous(problem: Problem) -> list[Entrant]:
 
 def linear_skew(problem: Problem) -> list[Entrant]:
     """The best straight line, from which skill is measured."""
-    return [Entrant("best linear skew", "baseline", LinearSkew.fit(problem.market, problem.objective), "linear_skew")]
+    best = reference_linear_skew(problem.market, problem.objective)
+    line = LinearSkew(best.half_spread, best.skew, best.lean)
+    return [Entrant("best linear skew", "baseline", line, "linear_skew")]
 
 
 BASELINES: dict[str, Callable[[Problem], list[Entrant]]] = {
@@ -106,8 +108,17 @@ BASELINES: dict[str, Callable[[Problem], list[Entrant]]] = {
 }
 
 
-def baselines(problem: Problem, names: Iterable[str] | None = None) -> list[Entrant]:
+def baselines(
+    problem: Problem,
+    names: Iterable[str] | None = None,
+    progress: Callable[[Sequence[str], str], Iterable[str]] = lambda names, what: names,
+) -> list[Entrant]:
     """The baselines of a problem, all of them or those named.
+
+    Args:
+        problem: what they are fitted to.
+        names: some of BASELINES.
+        progress: wraps the names while the baselines are fitted.
 
     Raises:
         ValueError: an unknown name; the message suggests the nearest.
@@ -115,7 +126,7 @@ def baselines(problem: Problem, names: Iterable[str] | None = None) -> list[Entr
     chosen = list(BASELINES) if names is None else [_validate.choice("policy", name, BASELINES) for name in names]
     if problem.objective.risk_aversion > 0 and "glft_finite" in chosen:
         chosen = [name for name in chosen if name != "continuous"]
-    return [entrant for name in chosen for entrant in BASELINES[name](problem)]
+    return [entrant for name in progress(chosen, "baselines") for entrant in BASELINES[name](problem)]
 
 
 def optimum(problem: Problem) -> Entrant:

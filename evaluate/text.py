@@ -232,8 +232,10 @@ def headline(ladder: Ladder, group: str, standings: Sequence[Standing]) -> str:
     else:
         gaps = over_seeds([standing.grade.gap for standing in standings])
         reached = f"falls {_range(gaps, '{:.4g}'.format)} short of the exact optimum"
-    straight = "beats" if skills.low > 0 else "does not beat" if skills.high <= 0 else "does not always beat"
     seeds = f" over {len(standings)} training seeds" if len(standings) > 1 else ""
+    if math.isnan(skills.low):
+        return f"{group} {reached}{seeds}; a straight line is optimal here, so there is no skill to tell."
+    straight = "beats" if skills.low > 0 else "does not beat" if skills.high <= 0 else "does not always beat"
     return f"{group} {reached}{seeds}; skill {_range(skills, skill)}: it {straight} the best straight line."
 
 

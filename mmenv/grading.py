@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmenv.fitting import TOLERANCE
-from mmenv.linear_skew import best_linear_skew
+from mmenv.linear_skew import LinearSkewFit, best_linear_skew
 from mmenv.market import Market
 from mmenv.objectives import ExponentialPenalty, Objective
 from mmenv.problem import Problem
@@ -94,7 +94,7 @@ def grade(env_or_market: Any, predict: Any, objective: Objective | None = None) 
     return Grade(
         objective=evaluation.objective,
         optimum=solution.optimum,
-        linear_skew=reference_linear_skew(problem.market, problem.objective),
+        linear_skew=reference_linear_skew(problem.market, problem.objective).objective,
         quotes=quotes,
         evaluation=evaluation,
     )
@@ -107,9 +107,9 @@ def reference_solution(market: Market, objective: Objective) -> Solution:
 
 
 @lru_cache(maxsize=64)
-def reference_linear_skew(market: Market, objective: Objective) -> float:
-    """The objective of the best linear skew, remembered."""
-    return best_linear_skew(market, objective).objective
+def reference_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
+    """`best_linear_skew`, remembered: in markets of several regimes it takes seconds."""
+    return best_linear_skew(market, objective)
 
 
 def as_problem(env_or_market: Any, objective: Objective | None = None) -> Problem:

@@ -54,6 +54,15 @@ def test_a_report_of_two_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert about["command"] == " ".join(["python -m evaluate", *names, *FAST])
 
 
+@pytest.mark.parametrize("name", ["ThinMarket-v0", "DeepMarket-v0", "Hedged-v0"])
+def test_ladders_of_registered_markets_with_regimes_ticks_and_hedges(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--env", name, *FAST]) == 0
+    assert "exact optimum" in capsys.readouterr().out
+    assert Path(f"reports/ladder-{name}/report.md").is_file()
+
+
 def test_reports_never_overwrite_one_another(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(FAST) == 0
     first = files_below(Path("reports/ladder"))
@@ -108,6 +117,8 @@ def test_an_interrupt_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> 
         (["runs/ppo0", "runs/cara"], "objective is .*exponential_penalty.* in runs.ppo0 but .*exponential_utility"),
         (["--policies", "lineer_skew"], r"--policies must be one of .*'lineer_skew' \(did you mean 'linear_skew'\?\)"),
         (["--format", "html", "pdf"], "--format must be one of 'html', 'md', 'csv', 'png', 'svg', got 'pdf'"),
+        (["--format", ","], "--format must name at least one of html, md, csv, png, svg"),
+        (["--policies", ""], "--policies must name at least one of fixed, "),
         (["--episodes", "1"], "--episodes must be an integer >= 2, got 1"),
         (["--seed", "-1"], "--seed must be an integer >= 0, got -1"),
         (["--env", "AvelanedaStoikov-v0"], "--env must be one of .*did you mean 'mmenv/AvellanedaStoikov-v0'"),

@@ -255,6 +255,17 @@ def test_headlines_give_the_range_over_seeds(ladder: Ladder) -> None:
     assert "over 3 training seeds" in line
 
 
+def test_the_headline_where_a_straight_line_is_optimal() -> None:
+    """Takers come surely in every step: both sides fill at one depth, and inventory never moves."""
+    problem = Problem(Market(steps=20))
+    agent = Entrant("mine", "agent", FixedSpread(1.0, 1.0), "mine")
+    found = build_ladder(problem, [agent, optimum(problem)], 50)
+    assert text.headline(found, "mine", found.agents()).endswith(
+        "straight line is optimal here, so there is no skill to tell."
+    )
+    assert text.summary_rows(found)[2][3] == "–"
+
+
 def test_every_picture_can_be_drawn(results: Results) -> None:
     drawn = pictures(results)
     assert {name.split("_")[0] for name in drawn} == {
