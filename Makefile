@@ -3,7 +3,6 @@ PYTHON ?= python3
 PIP_ARGS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
-RUN ?= runs/first
 
 .PHONY: run test proof lint bench clean
 

@@ -101,8 +101,8 @@ class QuoteNetwork(nn.Module):
     def actions(self, observations: torch.Tensor) -> torch.Tensor:
         """The mean action, bid first, shape (batch, outputs), for observations of shape (batch, inputs).
 
-        Folded, two outputs are the even part of the quotes in q and the odd part per unit of q, as is a hedge. The actor
-        sees inventories bend towards `FAR` natural scales, so beyond them, where it hardly ever is, the skew goes
+        Folded, two outputs are the even part of the quotes in q and the odd part per unit of q, as is a hedge. The
+        actor sees inventories bend towards `FAR` natural scales, so beyond them, where it hardly ever is, the skew goes
         on as a straight line instead of as chance has it.
         """
         if not self.architecture.fold:

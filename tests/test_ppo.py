@@ -100,7 +100,16 @@ def test_refuses_observations_of_another_width(problem):
 
 
 @pytest.mark.parametrize(
-    "change", [{"inputs": 0}, {"hidden": [0]}, {"hidden": "64"}, {"hidden": [8] * 9}, {"fold": 1}, {"action_scale": 0}, {"outputs": 1}]
+    "change",
+    [
+        {"inputs": 0},
+        {"hidden": [0]},
+        {"hidden": "64"},
+        {"hidden": [8] * 9},
+        {"fold": 1},
+        {"action_scale": 0},
+        {"outputs": 1},
+    ],
 )
 def test_architecture_refuses_nonsense(change):
     values = {"inputs": 3, "hidden": [8], "fold": True, "action_scale": 1.0, "outputs": 2}
