@@ -10,10 +10,11 @@ from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
+from mmenv import _validate
+from mmenv._extras import needs
 from mmenv.environment_file import read_environment
 from train.config import PRESETS, TrainingConfig, from_preset
 
-INTERRUPTED = 130
 BAD_INPUT = 2
 
 
@@ -22,47 +23,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     preset, run, bar = options.pop("preset"), options.pop("continue"), options.pop("progress")
-    market = options.pop("market")
+    market, count = options.pop("market"), options.pop("seeds")
     given = {name: value for name, value in options.items() if value is not None}
+    job: TrainingConfig | Path
     try:
-        if run is not None and (given or preset is not None or market is not None):
+        if run is not None and (given or preset is not None or market is not None or count > 1):
             raise ValueError("-i continues a run with its own configuration: give no other options, except -P")
+        _validate.integer("seeds", count, at_least=1)
         if "env_kwargs" in given:
             given["env_kwargs"] = _env_kwargs(given["env_kwargs"])
         if market is not None:
             given["env_kwargs"] = read_environment(market) | given.get("env_kwargs", {})
-        config = None if run is not None else from_preset(preset or "quick", given)
-    except (TypeError, ValueError) as error:
-        return _refuse(error)
-    return _train(config, run, sys.stderr.isatty() if bar is None else bar)
-
-
-def _train(config: TrainingConfig | None, run: str | None, bar: bool) -> int:
-    try:
-        from mmenv._extras import needs
-
+        job = Path(run) if run is not None else from_preset(preset or "quick", given)
         with needs("train"):
-            from agents.checkpoint import RunError
-            from mmenv.data.recording import RecordingError
-            from train import loop
-            from train.guard import Poisoned
-            from train.progress import Progress
-    except ModuleNotFoundError as error:
+            from train import seeds, session
+    except (TypeError, ValueError, ModuleNotFoundError) as error:
         return _refuse(error)
-    try:
-        if run is not None:
-            config = loop.read_config(Path(run))
-        assert config is not None
-        with Progress(config, bar) as progress:
-            folder = loop.start(config, progress) if run is None else loop.resume(Path(run), progress)
-    except KeyboardInterrupt as interrupt:
-        saved = f"; go on with: python -m train -i {interrupt}" if interrupt.args else ""
-        print(f"\ninterrupted{saved}", file=sys.stderr)
-        return INTERRUPTED
-    except (RunError, RecordingError, Poisoned, OSError) as error:
-        return _refuse(error)
-    print(f"run folder: {folder}")
-    return 0
+    if isinstance(job, TrainingConfig) and count > 1:
+        return seeds.train_seeds(job, count)
+    return session.run(job, sys.stderr.isatty() if bar is None else bar)[0]
 
 
 def _refuse(error: Exception) -> int:
@@ -78,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "-P", "--progress", action=argparse.BooleanOptionalAction, help="show a progress bar (default: in a terminal)"
     )
     parser.add_argument("--market", metavar="FILE", help="keyword arguments of the environment: market.json")
+    parser.add_argument("--seeds", type=int, default=1, metavar="COUNT", help="train that many seeds, from --seed on")
     for entry in fields(TrainingConfig):
         _add(parser, entry)
     return parser

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import math
 import platform
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -98,9 +101,23 @@ def _run(algorithm: MarketMakingPPO, folder: Path, report: Report, seconds: floa
         if left > 0:
             algorithm.learn(left, callback=recorder, log_interval=1, reset_num_timesteps=False)
     except KeyboardInterrupt:
-        recorder.save()
+        with _undisturbed():
+            recorder.save()
         raise KeyboardInterrupt(str(folder)) from None
     return folder
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let a second Ctrl-C not disturb what the first one started."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 class Recorder(BaseCallback):

@@ -14,9 +14,11 @@ class Progress:
     Args:
         config: of the run.
         bar: show the bar.
+        label: what every line begins with.
     """
 
-    def __init__(self, config: TrainingConfig, bar: bool) -> None:
+    def __init__(self, config: TrainingConfig, bar: bool, label: str = "") -> None:
+        self._label = label
         self._total = config.n_timesteps
         self._bar = None
         if bar:
@@ -37,7 +39,7 @@ class Progress:
         """Show a row of progress.csv."""
         gap = f"{row['gap_percent']:9.4f} %" if row["gap_percent"] == row["gap_percent"] else f"{row['gap']:.6g}"
         line = (
-            f"{int(row['transitions']):>12,} transitions {row['seconds']:7.1f} s   exact gap {gap}   "
+            f"{self._label}{int(row['transitions']):>12,} transitions {row['seconds']:7.1f} s   exact gap {gap}   "
             f"skill {row['skill']:7.3f}"
         )
         if self._bar is None:
