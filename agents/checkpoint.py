@@ -1,14 +1,12 @@
 """The run folder: what a training run leaves behind, in plain data (JSON and safetensors, nothing unpickled).
 
     config.json         format version, problem, training configuration, seed, versions, git commit, threads, command
-    policy.safetensors  the weights of the policy that is graded
-    policy.json         its architecture, and the checksum of the weights
+    policy.safetensors  the weights of the policy that is graded, and in its header, as JSON, its architecture
+    state.safetensors   what continuing the run needs
     progress.csv        what was seen while it trained
-    state.safetensors, state.json    what continuing the run needs
 
-A pair of files is replaced in two steps. So that no moment between them leaves a pair which does not match,
-the JSON file describes two versions, the new one and the one before, and the reader takes the version whose
-checksum is that of the tensors it finds.
+Every file is replaced as a whole, and a safetensors file carries the checksum of all of itself in its header. So
+each file is good or refused, whatever happened while it was written.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +29,7 @@ FORMAT = 1
 LARGEST_FILE = 256 * 2**20
 LARGEST_JSON = 2**20
 LARGEST_GRID = 10**8
+UNSEALED = 64 * "0"  # stands where the checksum will be while it is computed
 
 
 class RunError(ValueError):
@@ -64,7 +62,7 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
                 f"it takes {architecture.inputs} inputs, the problem has {problem.codec.observations.shape[-1]}"
             )
     except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{folder / 'policy.json'} states no valid architecture: {error}") from error
+        raise RunError(f"{folder / 'policy.safetensors'} states no valid architecture: {error}") from error
     network = QuoteNetwork(architecture)
     expected = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
     check_shapes(folder / "policy.safetensors", tensors, expected)
@@ -80,7 +78,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     if not folder.is_dir():
         raise RunError(f"there is no run folder {str(folder)!r}")
-    return _read_current(folder / "config.json")
+    path = folder / "config.json"
+    config = read_json(path)
+    if config.get("format") != FORMAT:
+        raise RunError(f"{path} has format version {config.get('format')!r}; this version of mmenv reads {FORMAT}")
+    return config
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -89,26 +91,25 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         RunError: the file is missing, too large, or holds no JSON object.
     """
+    return _json_object(path, _read(path, LARGEST_JSON))
+
+
+def _read(path: Path, largest: int) -> bytes:
     try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise RunError(f"{path} must be at most {LARGEST_JSON} bytes, got {path.stat().st_size}")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > largest:
+            raise RunError(f"{path} must be at most {largest} bytes, got {path.stat().st_size}")
+        return path.read_bytes()
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _json_object(path: Path, text: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        if isinstance(error, RunError):
-            raise
         raise RunError(f"{path} is damaged: it holds no valid JSON") from error
     if not isinstance(values, dict):
         raise RunError(f"{path} must hold a JSON object, got a {type(values).__name__}")
-    return values
-
-
-def _read_current(path: Path) -> dict[str, Any]:
-    """A JSON object whose format version is ours."""
-    values = read_json(path)
-    if values.get("format") != FORMAT:
-        raise RunError(f"{path} has format version {values.get('format')!r}; this version of mmenv reads {FORMAT}")
     return values
 
 
@@ -136,68 +137,42 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def save_tensors(folder: Path, name: str, tensors: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
-    """Replace `name.safetensors` and `name.json` so that a crash at any moment leaves a pair that loads.
+    """Replace `name.safetensors`, atomically.
 
     Args:
         folder: an existing folder.
-        name: of both files.
+        name: of the file, without its suffix.
         tensors: arrays by name, all finite.
-        record: JSON values that belong to these tensors.
+        record: JSON values that belong to these tensors; they are kept in the file's header.
 
     Raises:
         ValueError: an array is not finite; nothing is written.
-        OSError: the disk is full or the folder cannot be written; the old pair still loads.
+        OSError: the disk is full or the folder cannot be written; the old file is untouched.
     """
     from safetensors.numpy import save
 
     for key, values in tensors.items():
         if not np.isfinite(values).all():
             raise ValueError(f"{name} must be finite to be saved, got {key} with entries that are not")
-    data = save({key: np.asarray(values, order="C") for key, values in tensors.items()})
-    version = {"sha256": hashlib.sha256(data).hexdigest(), "record": dict(record)}
-    write_json(folder / f"{name}.json", {"format": FORMAT, "versions": [version, *_current(folder, name)]})
-    write_atomically(folder / f"{name}.safetensors", data)
-
-
-def _current(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The version that the files hold now, if they hold one."""
-    try:
-        return [_matching(folder, name)[1]]
-    except RunError:
-        return []
-
-
-def _matching(folder: Path, name: str) -> tuple[bytes, dict[str, Any]]:
-    """The bytes of `name.safetensors` and the version in `name.json` with their checksum."""
-    path = folder / f"{name}.safetensors"
-    description = _read_current(folder / f"{name}.json")
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise RunError(f"{path} must be at most {LARGEST_FILE} bytes, got {path.stat().st_size}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror}") from error
+    arrays = {key: np.asarray(values, order="C") for key, values in tensors.items()}
+    header = {"sha256": UNSEALED, "record": dict(record)}
+    data = save(arrays, {"mmenv": json.dumps(header, allow_nan=False)})  # one entry: their order is not defined
     digest = hashlib.sha256(data).hexdigest()
-    versions = description.get("versions")
-    for version in versions if isinstance(versions, list) else []:
-        if isinstance(version, dict) and version.get("sha256") == digest and isinstance(version.get("record"), dict):
-            return data, version
-    raise RunError(f"{path} is damaged: its checksum is not the one in {name}.json")
+    write_atomically(folder / f"{name}.safetensors", data.replace(UNSEALED.encode(), digest.encode(), 1))
 
 
 def load_tensors(folder: Path, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The tensors and the record that `save_tensors` wrote.
 
     Raises:
-        RunError: a file is missing or damaged, the checksum does not match, or an array is not finite.
+        RunError: the file is missing or damaged, its checksum does not match, or an array is not finite.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load as load_bytes
 
     path = folder / f"{name}.safetensors"
-    data, version = _matching(folder, name)
-    if len(data) < 8 or struct.unpack("<Q", data[:8])[0] > min(len(data) - 8, LARGEST_JSON):
-        raise RunError(f"{path} is no safetensors file: its header is cut off or too large")
+    data = _read(path, LARGEST_FILE)
+    record = _unsealed(path, data)
     try:
         tensors = load_bytes(data)
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
@@ -205,7 +180,26 @@ def load_tensors(folder: Path, name: str) -> tuple[dict[str, np.ndarray], dict[s
     for key, values in tensors.items():
         if not np.isfinite(values).all():
             raise RunError(f"{path} holds numbers that are not finite in {key!r}")
-    return tensors, version["record"]
+    return tensors, record
+
+
+def _unsealed(path: Path, data: bytes) -> dict[str, Any]:
+    """The record in the header of a safetensors file whose checksum holds.
+
+    The checksum is that of the file with `UNSEALED` in the place of the checksum.
+    """
+    size = int.from_bytes(data[:8], "little")
+    if not 0 < size <= min(len(data) - 8, LARGEST_JSON):
+        raise RunError(f"{path} is no safetensors file: its header is missing, cut off or too large")
+    metadata = _json_object(path, data[8 : 8 + size]).get("__metadata__")
+    text = metadata.get("mmenv") if isinstance(metadata, dict) else None
+    header = _json_object(path, text.encode()) if isinstance(text, str) else {}
+    digest, record = header.get("sha256"), header.get("record")
+    if not isinstance(digest, str) or len(digest) != len(UNSEALED) or not isinstance(record, dict):
+        raise RunError(f"{path} is damaged: it states no checksum")
+    if hashlib.sha256(data.replace(digest.encode(), UNSEALED.encode(), 1)).hexdigest() != digest:
+        raise RunError(f"{path} is damaged: its checksum does not match")
+    return record
 
 
 def check_shapes(path: Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import agents
+from agents import checkpoint
 from mmenv import Market, evaluate_exactly, solve
 from mmenv.grading import grade
 from train import loop
@@ -42,8 +43,11 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in ("policy.safetensors", "state.safetensors")}
+def state(folder: Path) -> tuple:
+    """Everything that training left: the graded policy's file, and the state but for the time it took."""
+    tensors, record = checkpoint.load_tensors(folder, "state")
+    record.pop("seconds")
+    return (folder / "policy.safetensors").read_bytes(), {k: v.tobytes() for k, v in tensors.items()}, record
 
 
 def silent(row) -> None:
@@ -72,16 +76,16 @@ def test_a_run_leaves_a_folder_that_loads(tmp_path):
 
 def test_a_run_never_overwrites_another(tmp_path):
     first = loop.start(small(tmp_path), silent)
-    before = files(first)
+    before = state(first)
     second = loop.start(small(tmp_path), silent)
     assert second.name.endswith("_2")
-    assert files(first) == before
-    assert files(second) == before  # the same seed gives the same weights
+    assert state(first) == before
+    assert state(second) == before  # the same seed gives the same weights
 
 
 def test_seeds_differ(tmp_path):
     one, other = (loop.start(small(tmp_path, seed=seed), silent) for seed in (0, 1))
-    assert files(one) != files(other)
+    assert state(one) != state(other)
 
 
 def test_what_is_graded_is_the_average_fixed_in_advance(tmp_path):
@@ -135,7 +139,7 @@ def test_an_interrupted_run_continues_to_the_same_bits(tmp_path, env, rollouts):
     interrupted = interrupt(config, rollouts)
     torch.manual_seed(1234)  # another process has another generator
     assert loop.resume(interrupted, silent) == interrupted
-    assert files(interrupted) == files(whole)
+    assert state(interrupted) == state(whole)
     assert rows(interrupted) == rows(whole)
 
 
@@ -161,9 +165,9 @@ def interrupt(config: TrainingConfig, rollouts: int) -> Path:
 
 def test_a_finished_run_has_nothing_left_to_do(tmp_path):
     folder = loop.start(small(tmp_path), silent)
-    before = files(folder)
+    before = state(folder)
     loop.resume(folder, silent)
-    assert files(folder) == before
+    assert state(folder) == before
 
 
 def test_a_crash_goes_on_from_the_last_checkpoint(tmp_path, monkeypatch):
@@ -185,7 +189,7 @@ def test_a_crash_goes_on_from_the_last_checkpoint(tmp_path, monkeypatch):
     assert len(rows(crashed)) == 3
     assert agents.load(crashed).config["name"] == crashed.name
     loop.resume(crashed, silent)
-    assert files(crashed) == files(whole)
+    assert state(crashed) == state(whole)
     assert rows(crashed) == rows(whole)
 
 
@@ -210,7 +214,7 @@ def test_poison_leaves_the_last_checkpoint(tmp_path, monkeypatch, capsys):
     monkeypatch.undo()
     whole = loop.start(small(tmp_path), silent)
     loop.resume(folder, silent)
-    assert files(folder) == files(whole)
+    assert state(folder) == state(whole)
 
 
 # ---------------------------------------------------------------------------------------------- the command line
@@ -295,7 +299,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, capsys
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["config.json", "state.json", "state.safetensors"])
+@pytest.mark.parametrize("name", ["config.json", "state.safetensors"])
 def test_a_damaged_run_is_refused_and_left_alone(tmp_path, capsys, name):
     folder = interrupt(small(tmp_path), 2)
     (folder / name).write_bytes((folder / name).read_bytes()[:30])
@@ -394,7 +398,7 @@ def test_several_seeds_are_the_runs_of_each_seed(tmp_path, capfd):
     for seed in (0, 1):
         alone = loop.start(small(tmp_path / "alone", seed=seed), silent)
         together = tmp_path / "all" / alone.name
-        assert files(together) == files(alone)
+        assert state(together) == state(alone)
         assert f"seed {seed}: " in out
     gaps = [float(rows(tmp_path / "all" / f"AvellanedaStoikov-v0_{seed}_1")[-1]["gap_percent"]) for seed in (0, 1)]
     assert f"2 seeds: median exact gap {min(gaps):.4f} % ({min(gaps):.4f} % to {max(gaps):.4f} %)" in out

@@ -55,7 +55,7 @@ def restore(algorithm: MarketMakingPPO, tensors: dict[str, np.ndarray], record: 
                 value.copy_(torch.from_numpy(tensors[name]))
         torch.set_rng_state(torch.from_numpy(tensors["random"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise checkpoint.RunError(f"{folder / 'state.json'} states no valid state: {error}") from error
+        raise checkpoint.RunError(f"{path} states no valid state: {error}") from error
     algorithm.continue_from(episode)
 
 
