@@ -32,7 +32,7 @@ def per_regime(name: str, value: Any, *, at_most: float = math.inf, **limits: fl
     """
     if isinstance(value, np.ndarray) and value.ndim == 1:
         value = value.tolist()
-    many = isinstance(value, Sequence) and not isinstance(value, str)
+    many = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
     if many and len(value) < 2:
         raise TypeError(f"{name} must be a finite number, or two or more, one for each regime, got {value!r}")
     numbers = tuple(_validate.real(name, number, **limits) for number in (value if many else [value]))

@@ -135,3 +135,9 @@ def test_any_valid_problem_has_finite_bounded_answers(market: Market, objective:
         assert "at max_inventory" in str(refusal)  # noqa: PT017
         return
     check_problem(market, objective)
+
+
+@pytest.mark.parametrize("value", ["12", b"\x01\x02", bytearray(2)])
+def test_text_and_bytes_are_not_numbers_for_each_regime(value):
+    with pytest.raises(TypeError, match="^volatility must be a finite number"):
+        Market(volatility=value)
