@@ -139,5 +139,5 @@ def test_any_valid_problem_has_finite_bounded_answers(market: Market, objective:
 
 @pytest.mark.parametrize("value", ["12", b"\x01\x02", bytearray(2)])
 def test_text_and_bytes_are_not_numbers_for_each_regime(value):
-    with pytest.raises(TypeError, match="^volatility must be a finite number"):
+    with pytest.raises(TypeError, match=r"^volatility must be a finite number"):
         Market(volatility=value)
