@@ -20,6 +20,8 @@ from train.config import TrainingConfig
 from train.policy import QuotePolicy
 from train.ppo import LeanPPO
 
+LARGE_ERROR = 10.0  # of the critic, in units of `MarketMakingPPO.unit`
+
 
 class MarketMakingPPO(LeanPPO):
     """PPO for one problem; every hyperparameter is in the problem's own units.
@@ -141,8 +143,8 @@ class MarketMakingPPO(LeanPPO):
         rewards /= self.unit or 1.0
 
     def _value_loss(self, values: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
-        """The mean squared error, but linear beyond errors of 1/k, which early sessions can exceed a thousandfold."""
-        return 2 * functional.huber_loss(values, returns, delta=10.0)
+        """The mean squared error, but linear beyond `LARGE_ERROR`: early sessions' errors would drown all others."""
+        return 2 * functional.huber_loss(values, returns, delta=LARGE_ERROR)
 
     def train(self) -> None:
         """Update from the rollout, then take the weights into the average where it has begun."""

@@ -54,7 +54,7 @@ class TrainingConfig:
     hidden: tuple[int, ...] = _option((32, 32), "widths of the hidden layers of actor and critic", at_least=1)
     fold: bool = _option(True, "use the symmetry of the market: see |q|, swap the sides where q < 0")
     noise_start: float = _option(0.55, "standard deviation of the noise on depths at the start [1/k]", above=0)
-    noise_end: float = _option(0.03, "standard deviation of the noise on depths at the end [1/k]", above=0)
+    noise_end: float = _option(0.02, "standard deviation of the noise on depths at the end [1/k]", above=0)
     centre_rate: float = _option(0.3, "how fast the constant that centres rewards follows their mean", at_least=0)
     average_last: float = _option(0.05, "share of the run, at its end, whose weights are averaged", at_least=0)
 
