@@ -75,9 +75,12 @@ def count(parameters: Mapping[str, Any], matrices: Mapping[str, Any]) -> int:
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise ValueError(f"parameters must agree on the number of regimes: {told}")
-    regimes = next(iter(lengths.values()), 1)
+    name, regimes = next(iter(lengths.items()), ("", 1))
     if regimes > 1 and not matrices:
-        raise ValueError(f"transition_rates or transition_matrix must be given for {regimes} regimes, got neither")
+        raise ValueError(
+            f"{name} must be one number where neither transition_rates nor transition_matrix is given, "
+            f"got {regimes} numbers"
+        )
     return regimes
 
 

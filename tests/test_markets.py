@@ -584,7 +584,10 @@ def test_visits_follow_the_chain() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"volatility": [1.0, 2.0]}, ["transition_rates or transition_matrix", "2 regimes"]),
+        (
+            {"volatility": [1.0, 2.0]},
+            ["volatility must be one number", "transition_matrix", "got 2 numbers"],
+        ),
         ({"volatility": [1, 2], "transition_matrix": [[1, 0], [0, 1], [0, 0]]}, ["transition_matrix", "square"]),
         ({"volatility": [1, 2, 3], "transition_matrix": [[1, 0], [0, 1]]}, ["volatility has 3", "matrix has 2"]),
         ({"transition_matrix": [[0.5, 0.4], [0, 1]]}, ["transition_matrix", "sum to 1"]),

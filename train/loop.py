@@ -97,23 +97,23 @@ def _run(algorithm: MarketMakingPPO, folder: Path, report: Report, seconds: floa
     algorithm.set_logger(Logger(str(folder), formats))
     recorder = Recorder(folder, report, seconds, rows)
     left = algorithm.config.n_timesteps - algorithm.num_timesteps
-    try:
-        if left > 0:
-            algorithm.learn(left, callback=recorder, log_interval=1, reset_num_timesteps=False)
-    except KeyboardInterrupt:
-        with _undisturbed():
+    with _interrupts_noted(recorder):
+        try:
+            if left > 0:
+                algorithm.learn(left, callback=recorder, log_interval=1, reset_num_timesteps=False)
+        except KeyboardInterrupt:
             recorder.save()
-        raise KeyboardInterrupt(str(folder)) from None
+            raise KeyboardInterrupt(str(folder)) from None
     return folder
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let a second Ctrl-C not disturb what the first one started."""
+def _interrupts_noted(recorder: Recorder) -> Iterator[None]:
+    """Let Ctrl-C, and a second one, be noted and not raised wherever the program is: there it may tear, or be lost."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    handler = signal.signal(signal.SIGINT, lambda *_: recorder.interrupted.set())
     try:
         yield
     finally:
@@ -140,6 +140,7 @@ class Recorder(BaseCallback):
         self._earlier = seconds
         self._started = time.perf_counter()
         self._kept: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
+        self.interrupted = threading.Event()
 
     @property
     def seconds(self) -> float:
@@ -147,6 +148,8 @@ class Recorder(BaseCallback):
         return self._earlier + time.perf_counter() - self._started
 
     def _on_step(self) -> bool:
+        if self.interrupted.is_set():
+            raise KeyboardInterrupt
         return True
 
     def _on_rollout_start(self) -> None:

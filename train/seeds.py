@@ -19,6 +19,8 @@ from typing import Any
 from train import session
 from train.config import TrainingConfig
 
+PATIENCE = 5.0  # between one interrupt and the next [s]; one that comes while a process starts may be lost
+
 
 def train_seeds(config: TrainingConfig, count: int, workers: int | None = None) -> int:
     """Train the seeds config.seed, config.seed + 1, ... and print the spread of their exact gaps.
@@ -58,14 +60,15 @@ def _run(processes: list[BaseProcess], workers: int) -> None:
     except KeyboardInterrupt:
         for process in running:
             _interrupt(process)
-            process.join()
         raise
 
 
 def _interrupt(process: BaseProcess) -> None:
-    """Pass Ctrl-C on; a terminal has sent it to all processes already, but `kill` has not."""
-    if os.name == "posix" and process.pid is not None and process.is_alive():
-        os.kill(process.pid, signal.SIGINT)
+    """Pass Ctrl-C on until it is heeded; a terminal has sent it to all processes already, but `kill` has not."""
+    while process.is_alive():
+        if os.name == "posix" and process.pid is not None:
+            os.kill(process.pid, signal.SIGINT)
+        process.join(timeout=PATIENCE)
 
 
 def _train(config: TrainingConfig, finished: Any) -> None:
