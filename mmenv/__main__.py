@@ -50,6 +50,23 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--law", choices=("poisson", "linear"), default="poisson", help="fill law (default: %(default)s)")
     add(
+        "--regimes",
+        choices=("1", "2", "auto"),
+        default="1",
+        help="of the market: one, two (quiet and busy), or two where they fit significantly better "
+        "(default: %(default)s; the maker of a market with two sees which it is in)",
+    )
+    add(
+        "--sides",
+        choices=("alike", "apart", "auto"),
+        default="auto",
+        help="one A and one k in the market, or one for each side, or these where the sides differ significantly "
+        "(default: %(default)s)",
+    )
+    add("--fee", type=float, default=0.0, metavar="PRICE", help="per unit filled; a rebate is negative")
+    add("--fee-rate", type=float, default=0.0, metavar="SHARE", help="per unit filled, in parts of its value")
+    add("--on-ticks", action="store_true", help="depths in the market are whole multiples of the tick")
+    add(
         "--rule",
         choices=("through", "touch", "tick"),
         default="through",

@@ -26,7 +26,7 @@ class Cleaning:
         unsorted: rows that were earlier than the one before them; sorted in.
         unusable: quotes dropped because a side was empty, or bid >= ask.
         no_side: trades dropped because the venue does not say who was the aggressor.
-        gaps: (start, end) of silences, in seconds since the first row.
+        gaps: how long each silence is [s].
     """
 
     source: str
@@ -36,7 +36,7 @@ class Cleaning:
     unsorted: int = 0
     unusable: int = 0
     no_side: int = 0
-    gaps: list[tuple[float, float]] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
 
     def __str__(self) -> str:
         done = {
@@ -44,9 +44,12 @@ class Cleaning:
             "rows out of order sorted": self.unsorted,
             "crossed or empty quotes dropped": self.unusable,
             "trades without a side dropped": self.no_side,
-            "silences": len(self.gaps),
         }
-        mended = ", ".join(f"{count:,} {what}" for what, count in done.items() if count) or "nothing to mend"
+        told = [f"{count:,} {what}" for what, count in done.items() if count]
+        if self.gaps:
+            word = "silence" if len(self.gaps) == 1 else "silences"
+            told.append(f"{len(self.gaps):,} {word} left out, of {sum(self.gaps):,.0f} s together")
+        mended = ", ".join(told) or "nothing to mend"
         return f"{self.source}: {self.recognised}, {self.rows:,} rows, {mended}"
 
 
@@ -126,11 +129,7 @@ def _sorted(time: np.ndarray, kept: np.ndarray | slice, report: Cleaning) -> np.
     return index[np.argsort(time[index], kind="stable")]
 
 
-def find_gaps(time: np.ndarray, longest: float, report: Cleaning) -> np.ndarray:
-    """Silences longer than `longest` seconds, shape (gaps, 2) [ns]; noted in the report."""
-    if not len(time):
-        return np.empty((0, 2), dtype=np.int64)
-    at = np.flatnonzero(np.diff(time) > longest * SECOND)
-    gaps = np.stack([time[at], time[at + 1]], axis=1)
-    report.gaps = [((a - time[0]) / SECOND, (b - time[0]) / SECOND) for a, b in gaps.tolist()]
-    return gaps
+def silences(time: np.ndarray, longest: float) -> np.ndarray:
+    """Where nothing is heard for more than `longest` seconds: beginnings and ends, shape (silences, 2) [ns]."""
+    at = np.flatnonzero(np.diff(time) > round(longest * SECOND))
+    return np.stack([time[at], time[at + 1]], axis=1)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mmenv import _validate
 from mmenv.data import summary
 from mmenv.data.calibration import Calibration
 from mmenv.data.calibration import calibrate as fit_market
+from mmenv.data.clean import Cleaning, silences
+from mmenv.data.market_file import Choices
 from mmenv.data.readers import read_quotes, read_trades
-from mmenv.data.recording import Quotes, RecordingError, Trades, split
+from mmenv.data.recording import SECOND, Quotes, RecordingError, Trades, split
 from mmenv.data.replay import RecordedTape, save_tape, tape_of
 from mmenv.data.steps import Steps, cut
 
@@ -43,6 +48,7 @@ def calibrate(options: argparse.Namespace) -> None:
         floor=options.floor,
         law=options.law,
         gap=options.gap,
+        **{field.name: getattr(options, field.name) for field in fields(Choices)},
     )
     del trades, quotes
     print(_heading(found))
@@ -63,13 +69,20 @@ def _read(options: argparse.Namespace, bar: bool) -> tuple[Trades, Quotes | None
     trades, report = read_trades(
         options.trades, _mapping(options.columns, "--columns"), options.time_unit, options.side_is, bar
     )
-    print(report)
     if options.quotes is None:
+        print(_with_silences(report, trades, options.gap))
         return trades, None
+    print(report)
     columns = _mapping(options.quote_columns, "--quote-columns")
     quotes, report = read_quotes(options.quotes, columns, options.time_unit, messages=options.trades, bar=bar)
-    print(report)
+    print(_with_silences(report, quotes, options.gap))
     return trades, quotes
+
+
+def _with_silences(report: Cleaning, table: Trades | Quotes, gap: float) -> Cleaning:
+    """The report of a file whose silences will be left out."""
+    gap = _validate.real("gap", gap, above=0)
+    return replace(report, gaps=(np.diff(silences(table.time, gap), axis=1).ravel() / SECOND).tolist())
 
 
 def _mapping(words: str | None, flag: str) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from mmenv.data.likelihood import BLOCKS, CONFIDENCE, Interval, _inverse, block_sums, climb, hessian, is_beyond
+from mmenv.data.likelihood import BLOCKS, CONFIDENCE, Interval, block_sums, climb, hessian, inverse, is_beyond
 from mmenv.data.recording import SECOND, MarketOrders, Quotes, in_force
 from mmenv.data.steps import Steps
 
@@ -155,7 +155,7 @@ def informed(steps: Steps, floor: float = 0.0) -> Informed | None:
     ]
     parameters, top = climb(target, max(starts, key=lambda start: target(start, stride)))
     without = float(np.sum(stats.norm.logpdf(moves / scale, scale=np.sqrt(np.mean((moves / scale) ** 2)))))
-    covariance = _inverse(-hessian(target, parameters))
+    covariance = inverse(-hessian(target, parameters))
     z = stats.norm.ppf((1 + CONFIDENCE) / 2)
     errors = z * np.sqrt(np.diag(covariance))
     ends = [parameters, parameters - errors, parameters + errors]

@@ -164,7 +164,8 @@ class Fit:
         curve: its shape.
         parameters: where the likelihood is highest, shape (parameters,).
         covariance: inverse of the observed information: right where samples are independent.
-        robust: sandwich over blocks of consecutive samples: right where they cluster too.
+        influence: how far each of 30 blocks of consecutive samples pulls the parameters, shape (blocks, parameters);
+            NaN for single orders.
         log_likelihood: at the top.
         data: what was fitted.
     """
@@ -172,9 +173,14 @@ class Fit:
     curve: Curve
     parameters: np.ndarray
     covariance: np.ndarray
-    robust: np.ndarray
+    influence: np.ndarray
     log_likelihood: float
     data: Sample
+
+    @property
+    def robust(self) -> np.ndarray:
+        """Covariance of the parameters by a sandwich over the blocks: right where samples cluster too."""
+        return spread(self.influence)
 
     @property
     def aic(self) -> float:
@@ -215,18 +221,17 @@ def fit(data: Sample, curve: Curve, start: np.ndarray | None = None) -> Fit:
         return log_likelihood(data, curve, parameters)
 
     parameters, top = climb(target, start)
-    information = -hessian(target, parameters)
-    covariance = _inverse(information)
-    robust = _sandwich(data, curve, parameters, covariance)
-    return Fit(curve, parameters, covariance, robust, top, data)
+    covariance = inverse(-hessian(target, parameters))
+    return Fit(curve, parameters, covariance, _influence(data, curve, parameters, covariance), top, data)
 
 
-def climb(target: Callable[[np.ndarray], float], start: np.ndarray) -> tuple[np.ndarray, float]:
+def climb(target: Callable[[np.ndarray], float], start: np.ndarray, enough: float = 0.0) -> tuple[np.ndarray, float]:
     """The top of a smooth function, by Newton's steps damped as in Levenberg and Marquardt.
 
     Args:
         target: the function; -inf where it is not defined.
         start: where it is.
+        enough: a gain this small ends the climb; 0 goes on to the last digit.
 
     Returns:
         The top and its value.
@@ -234,6 +239,8 @@ def climb(target: Callable[[np.ndarray], float], start: np.ndarray) -> tuple[np.
     here, value, damping = np.array(start, dtype=float), target(start), 1e-3
     for _ in range(NEWTON_STEPS):
         slope, curvature = gradient(target, here), -hessian(target, here)
+        if not (np.isfinite(slope).all() and np.isfinite(curvature).all()):
+            break
         scale = np.maximum(np.abs(np.diag(curvature)), 1e-12 * max(1.0, abs(value)))
         while True:
             step = np.linalg.lstsq(curvature + damping * np.diag(scale), slope, rcond=None)[0]
@@ -246,7 +253,7 @@ def climb(target: Callable[[np.ndarray], float], start: np.ndarray) -> tuple[np.
         if gain < 0:
             break
         here, value, damping = here + step, there, max(damping / 10, 1e-12)
-        if np.max(np.abs(step)) < 1e-9 or (gain < 1e-12 * abs(value) and np.max(np.abs(step)) < 1e-6):
+        if gain < enough or np.max(np.abs(step)) < 1e-9 or (gain < 1e-12 * abs(value) and np.max(np.abs(step)) < 1e-6):
             break
     return here, value
 
@@ -269,7 +276,7 @@ def hessian(target: Callable[[np.ndarray], float], at: np.ndarray) -> np.ndarray
     return out
 
 
-def _inverse(information: np.ndarray) -> np.ndarray:
+def inverse(information: np.ndarray) -> np.ndarray:
     """Inverse of the information; infinite variances where it is singular."""
     if np.isfinite(information).all():
         values, vectors = np.linalg.eigh(information)
@@ -278,10 +285,10 @@ def _inverse(information: np.ndarray) -> np.ndarray:
     return np.full_like(information, np.inf)
 
 
-def _sandwich(data: Sample, curve: Curve, parameters: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Covariance that holds for clustered steps too: scores added up over blocks of time. NaN for single orders."""
+def _influence(data: Sample, curve: Curve, parameters: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """How far each block of time pulls the parameters: its score times the covariance. NaN for single orders."""
     if data.law == "orders" or not np.isfinite(covariance).all():
-        return np.full_like(covariance, np.nan)
+        return np.full((BLOCKS, len(parameters)), np.nan)
     steps = STEP * np.eye(len(parameters))
     scores = np.stack(
         [
@@ -292,8 +299,13 @@ def _sandwich(data: Sample, curve: Curve, parameters: np.ndarray, covariance: np
     )
     scores = np.nan_to_num(scores)
     sums = np.stack([np.bincount(part, minlength=len(scores)) @ scores for part in np.array_split(data.cell, BLOCKS)])
-    spread = (sums - sums.mean(axis=0)).T @ (sums - sums.mean(axis=0)) * len(sums) / (len(sums) - 1)
-    return covariance @ spread @ covariance
+    return sums @ covariance
+
+
+def spread(influence: np.ndarray) -> np.ndarray:
+    """Covariance of a sum over blocks that vary as these do, shape (parameters, parameters) from (blocks, ...)."""
+    centred = influence - influence.mean(axis=0)
+    return centred.T @ centred * len(influence) / (len(influence) - 1)
 
 
 def block_sums(values: np.ndarray) -> np.ndarray:
@@ -328,9 +340,18 @@ class Interval:
 
 def positive(fitted: Fit, index: int) -> Interval:
     """The exponential of a parameter, with intervals that are symmetric in its logarithm."""
-    centre = float(fitted.parameters[index])
+    weights = np.eye(len(fitted.parameters))[index]
+    return exponential(fitted.parameters, fitted.covariance, weights, fitted.robust)
+
+
+def exponential(
+    parameters: np.ndarray, covariance: np.ndarray, weights: np.ndarray, robust: np.ndarray | None = None
+) -> Interval:
+    """The exponential of a weighted sum of parameters, with intervals that are symmetric in its logarithm."""
+    centre = float(weights @ parameters)
     normal, student = stats.norm.ppf((1 + CONFIDENCE) / 2), stats.t.ppf((1 + CONFIDENCE) / 2, BLOCKS - 1)
-    error, robust = (math.sqrt(matrix[index, index]) for matrix in (fitted.covariance, fitted.robust))
-    ends = [centre - normal * error, centre + normal * error, centre - student * robust, centre + student * robust]
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = normal * math.sqrt(weights @ covariance @ weights) if np.isfinite(covariance).all() else math.inf
+        wide = math.nan if robust is None else student * math.sqrt(weights @ robust @ weights)
+        ends = [centre - error, centre + error, centre - wide, centre + wide]
         return Interval(math.exp(centre), *np.exp(ends).tolist())

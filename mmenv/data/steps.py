@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mmenv import _validate
-from mmenv.data.clean import DEFAULT_GAP
+from mmenv.data.clean import DEFAULT_GAP, silences
 from mmenv.data.recording import SECOND, MarketOrders, Quotes, RecordingError, Trades, in_force
 
 MOST_STEPS = 100_000_000
@@ -92,8 +92,7 @@ def _stretches(trades: Trades, quotes: Quotes, gap: float, step: int) -> list[tu
         begin = int(trades.time[0])
     if end - trades.time[-1] > silence:
         end = int(trades.time[-1])
-    at = np.flatnonzero(np.diff(quotes.time) > silence)
-    bounds = [begin, *np.stack([quotes.time[at], quotes.time[at + 1]], axis=1).ravel().tolist(), end]
+    bounds = [begin, *silences(quotes.time, gap).ravel().tolist(), end]
     pairs = zip(bounds[::2], bounds[1::2], strict=True)
     clipped = [(max(a, begin), min(b, end)) for a, b in pairs]
     stretches = [(a, (b - a) // step) for a, b in clipped if (b - a) // step >= 1]

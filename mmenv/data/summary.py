@@ -6,8 +6,13 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from mmenv.data.calibration import Calibration, Side
+from mmenv.data.calibration import Calibration
+from mmenv.data.chain import Chain
+from mmenv.data.goodness import SIGNIFICANT
 from mmenv.data.likelihood import Interval
+from mmenv.data.sides import Side
+
+REGIMES = ("quiet", "busy")
 
 
 def text(calibration: Calibration) -> str:
@@ -27,6 +32,7 @@ def _table(calibration: Calibration) -> str:
     rows += [
         _row(f"k, orders one by one, {name}", calibration.sides[name].order_decay, "1/price") for name in ("bid", "ask")
     ]
+    rows += _chain_rows(calibration.chain)
     lag = calibration.signature.lag[calibration.signature.chosen]
     rows.append(_row(f"volatility, lag {lag:g} s", calibration.signature.best, "price/sqrt(s)"))
     rows.append(_row("drift", calibration.drift, "price/s"))
@@ -42,6 +48,18 @@ def _table(calibration: Calibration) -> str:
     )
 
 
+def _chain_rows(chain: Chain) -> list[tuple[str, str, str, str, str]]:
+    """The two regimes; nothing where one does as well."""
+    if not chain.better:
+        return []
+    rows = []
+    for name in chain.arrival_rate:
+        for word, rate in zip(REGIMES, chain.arrival_rate[name], strict=True):
+            rows.append(_row(f"A, {name}, when {word}", rate, "orders/s"))
+        rows.append(_row(f"k, {name}, two regimes", chain.depth_decay[name], "1/price"))
+    return rows + [_row(f"stays {word} for", stay, "s") for word, stay in zip(REGIMES, chain.stay, strict=True)]
+
+
 def _row(name: str, estimate: Interval, unit: str) -> tuple[str, str, str, str, str]:
     pairs = ((estimate.low, estimate.high), (estimate.robust_low, estimate.robust_high))
     ends = ["" if math.isnan(low) else f"{low:.4g} to {high:.4g}" for low, high in pairs]
@@ -52,6 +70,7 @@ def verdicts(calibration: Calibration) -> list[str]:
     """What the numbers mean, a sentence each, the most important first."""
     both = calibration.sides["both"]
     sentences = [_fit_verdict(both, calibration), _touch_verdict(calibration), _sides_verdict(calibration)]
+    sentences += [_chain_verdict(calibration)]
     sentences += _selection_verdict(calibration)
     fano = calibration.clustering.fano
     if fano and fano[-1][1] > 1.5:
@@ -106,15 +125,27 @@ def _touch_verdict(calibration: Calibration) -> str:
 
 
 def _sides_verdict(calibration: Calibration) -> str:
-    bid, ask = calibration.sides["bid"], calibration.sides["ask"]
-    for what, ours, theirs in (
-        ("A", bid.arrival_rate, ask.arrival_rate),
-        ("k", bid.depth_decay, ask.depth_decay),
-    ):
-        ends = [(e.low, e.high) if math.isnan(e.robust_low) else (e.robust_low, e.robust_high) for e in (ours, theirs)]
-        if ends[0][0] > ends[1][1] or ends[1][0] > ends[0][1]:
-            both = f"{ours.value:.4g} and {theirs.value:.4g}"
-            return f"The two sides differ in {what} ({both}); the market takes both together."
+    differ = calibration.sides_differ < SIGNIFICANT
+    if not differ and not calibration.apart:
+        return ""
+    holds = "has an A and a k for each" if calibration.apart else "takes both together"
+    p = f"p = {calibration.sides_differ:.2g}"
+    return f"The two sides {'differ' if differ else 'do not differ significantly'} ({p}); the market {holds}."
+
+
+def _chain_verdict(calibration: Calibration) -> str:
+    chain = calibration.chain
+    holds = "has two regimes" if calibration.two_regimes else "has one regime"
+    gain = f"ln likelihood higher by {chain.gain:,.1f}, needed are {chain.needed:.1f}"
+    if chain.better:
+        more = "" if calibration.two_regimes else " (--regimes auto makes it two, which the maker then sees)"
+        return (
+            f"Takers come in busy and quiet spells: two regimes fit better than one ({gain}); busy, there are "
+            f"{chain.busier:.3g} times as many for {chain.stay[1].value:.3g} s on average, after "
+            f"{chain.stay[0].value:.3g} s of quiet. The market {holds}{more}."
+        )
+    if calibration.two_regimes:
+        return f"Two regimes do not fit significantly better than one ({gain}), but the market {holds} as asked for."
     return ""
 
 
@@ -168,10 +199,26 @@ def values(calibration: Calibration) -> dict[str, Any]:
             "markouts": [asdict(markout) for markout in calibration.markouts],
             "markouts_beyond_floor": [asdict(markout) for markout in calibration.deep_markouts],
             "clustering": asdict(calibration.clustering),
+            "sides_differ": {"p_value": calibration.sides_differ, "apart": calibration.apart},
+            "regimes": _chain_values(calibration),
             "informed": None if calibration.informed is None else asdict(calibration.informed),
             "verdicts": verdicts(calibration),
         }
     )
+
+
+def _chain_values(calibration: Calibration) -> dict[str, Any]:
+    chain = calibration.chain
+    return {
+        "in_market": 2 if calibration.two_regimes else 1,
+        "log_likelihood_gain": chain.gain,
+        "gain_needed": chain.needed,
+        "arrival_rate": {
+            name: dict(zip(REGIMES, map(asdict, pair), strict=True)) for name, pair in chain.arrival_rate.items()
+        },
+        "depth_decay": {name: asdict(decay) for name, decay in chain.depth_decay.items()},
+        "stay": dict(zip(REGIMES, map(asdict, chain.stay), strict=True)),
+    }
 
 
 def _finite(value: Any) -> Any:
