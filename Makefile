@@ -4,7 +4,7 @@ PIP_ARGS ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test proof lint bench clean
+.PHONY: run test proof lint bench pretrained clean
 
 $(VENV)/.train: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,6 +33,9 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.environments
+
+pretrained: $(VENV)/.train
+	$(BIN)/python -m benchmarks.pretrained
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -3,3 +3,4 @@
 from agents.analytic import AvellanedaStoikov, ContinuousOptimal, GueantLehalleFernandezTapia, Optimal
 from agents.baselines import FixedSpread, LinearSkew, Symmetric
 from agents.checkpoint import RunError, load
+from agents.shipped import shipped

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agents.shipped import locate, suggestion
 from mmenv import Problem
 
 if TYPE_CHECKING:
@@ -37,16 +38,21 @@ class RunError(ValueError):
 
 
 def load(run: str | os.PathLike[str]) -> TrainedPolicy:
-    """The trained policy of a run folder.
+    """The trained policy of a run folder, or a shipped one by its name: `load("AvellanedaStoikov-v0")`.
 
     Nothing in the folder is executed; what does not fit the format, or its checksum, is refused.
+
+    Args:
+        run: a run folder, or the id of a registered environment, with "mmenv/" or without.
 
     Raises:
         RunError: the folder is missing, incomplete, damaged or of another format version.
     """
     from agents.ppo import Architecture, QuoteNetwork, TrainedPolicy, torch
 
-    folder = Path(run)
+    folder = locate(run)
+    if not folder.is_dir():
+        raise RunError(f"there is no run folder {str(run)!r}{suggestion(run)}")
     config = read_config(folder)
     try:
         problem = Problem.from_dict(config["problem"])

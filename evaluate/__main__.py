@@ -18,6 +18,7 @@ POLICIES = ("fixed", "symmetric", "as", "glft", "glft_finite", "continuous", "li
 PARTS = {
     "compare": "runs side by side: settings, exact grades, paired differences",
     "watch": "an animated session of a run, as one HTML page",
+    "card": "what a run is good for, how good it is, how it was made: its card, or a folder to share",
     "tables": "the tables of Avellaneda & Stoikov (2008) rerun, and what their formula gives away",
     "article": "an article's claims on market makers, put to the test",
 }
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without Greek letters still gets its table
     part = arguments[0] if arguments and arguments[0] in PARTS else "report"
     try:
+        if not arguments:
+            return _pretrained()
         return _PARTS[part](arguments[1:] if part != "report" else arguments)
     except KeyboardInterrupt:
         print("\ninterrupted: nothing was written", file=sys.stderr)
@@ -38,6 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _pretrained() -> int:
+    from evaluate import pretrained
+
+    print(pretrained.page())
+    return 0
 
 
 def _report(arguments: Sequence[str]) -> int:
@@ -105,6 +115,23 @@ def _watch(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _card(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m evaluate card", description=PARTS["card"])
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="the run, then other seeds of its recipe")
+    parser.add_argument("--out", metavar="FOLDER", help="write the agent and its card to this folder, to be shared")
+    parser.add_argument("--overwrite", action="store_true", help="replace the agent in --out")
+    options = parser.parse_args(arguments)
+    if options.out is None:
+        from evaluate.card import compose
+
+        print(compose(options.runs)[0], end="")
+    else:
+        from evaluate.publish import publish
+
+        print(f"agent: {publish(options.runs, options.out, options.overwrite)}")
+    return 0
+
+
 def _tables(arguments: Sequence[str]) -> int:
     from evaluate import tables
 
@@ -121,6 +148,7 @@ _PARTS: dict[str, Callable[[Sequence[str]], int]] = {
     "report": _report,
     "compare": _compare,
     "watch": _watch,
+    "card": _card,
     "tables": _tables,
     "article": _article,
 }
@@ -131,10 +159,11 @@ def _report_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m evaluate",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Grade agents against the exact optimum of their market and write a report: tables, figures, HTML.",
+        description="Grade agents against the exact optimum of their market and write a report: tables, figures, HTML. "
+        "Without arguments: the shipped agents at a glance.",
         epilog=f"other commands (python -m evaluate COMMAND --help):\n{parts}\n",
     )
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders of one problem; none: the ladder alone")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders of one problem, or shipped agents")
     parser.add_argument("--latest", action="store_true", help="add the newest run folder below runs/")
     parser.add_argument("--env", metavar="ID", help="without runs: the environment whose ladder is shown")
     parser.add_argument("--market", metavar="FILE", help="without runs: the market of this file (market.json)")

@@ -69,6 +69,31 @@ def advantage_map(solution: Solution, quotes: QuoteTable) -> AdvantageMap:
     return AdvantageMap(visits, advantage, parts * (gap / total))
 
 
+def mean_depth_error(quotes: QuoteTable, best: QuoteTable, visits: np.ndarray) -> float:
+    """Mean |depth - best depth| over the quotes of a policy, each state as often as the policy visits it [price].
+
+    Both sides count where they are quoted. On ticks the error is a whole number of ticks in each state. Where the
+    policy hedges to another inventory than the best, the two do not quote at the same one: such states are left
+    out; what they cost is in the advantage map.
+
+    Args:
+        quotes: the policy's.
+        best: the optimal ones.
+        visits: probability of each state under the policy, shape (steps, regimes, 2Q+1).
+
+    Returns:
+        NaN where nothing is quoted or all hedges differ.
+    """
+    same = quotes.held == best.held
+    error = total = 0.0
+    for side, quoted in zip(("bid_depth", "ask_depth"), quotes.quoted, strict=True):
+        counts = same & quoted
+        weight = visits[counts]
+        error += float(weight @ np.abs(getattr(quotes, side)[counts] - getattr(best, side)[counts]))
+        total += float(weight.sum())
+    return error / total if total > 0 else float("nan")
+
+
 def log_weighted_visits(solution: Solution, quotes: QuoteTable) -> np.ndarray:
     """Logarithm of the visits of a policy, each path weighted by exp(-gamma (made + V*(state) - V*(start))).
 

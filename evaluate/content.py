@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from evaluate import describe, recording_report, text
+from evaluate.advantage import mean_depth_error
 from evaluate.document import Block, Bullets, Heading, Paragraph, Picture, Table
 from evaluate.ladder import Ladder
 from evaluate.results import Featured, Results
@@ -141,12 +142,24 @@ def _quotes(results: Results) -> list[Block]:
     for one in results.featured:
         blocks += _subheading(results, one)
         market, visits = results.ladder.problem.market, one.standing.exact.visits[:-1]
+        blocks.append(_distance(results, one))
         if market.regimes > 1:
             rows = describe.regime_rows(market, visits, results.losses(one.standing), *_tables(results.ladder, one))
             blocks.append(Table(rows, REGIMES))
         for z, slug in results.regimes(one).items():
             blocks += _quote_pictures(slug, f"Regime {z}. " if market.regimes > 1 else "")
     return blocks
+
+
+def _distance(results: Results, one: Featured) -> Paragraph:
+    """How far the quotes of a policy are from the best ones."""
+    ours, best = _tables(results.ladder, one)
+    error = mean_depth_error(ours, best, one.standing.exact.visits[:-1])
+    hedges = " where both hedge alike" if results.ladder.problem.market.hedges else ""
+    return Paragraph(
+        f"The depths of {one.name} are {text.number(error, 4)} price units from the best ones on average{hedges}, each "
+        f"state counted as often as it comes up (exact)."
+    )
 
 
 def _quote_pictures(slug: str, where: str) -> list[Block]:

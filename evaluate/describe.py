@@ -22,40 +22,53 @@ PLAIN = (
 )  # fmt: skip
 
 
+# What each parameter means, with its unit.
+MEANING = {
+    "initial_mid": "mid price at the start [price]",
+    "volatility": "volatility of the mid [price per root of time]",
+    "horizon": "length of a session [time]",
+    "steps": "steps in a session",
+    "arrival_rate": "market orders per side and unit of time that reach the mid",
+    "depth_decay": "how fast fills get rarer with depth [1 / price]",
+    "max_inventory": "largest inventory, long or short [units]",
+    "min_depth": "smallest depth that may be quoted [price]",
+    "max_depth": "largest depth that may be quoted [price]",
+    "fill_law": "how depth turns into the chance of a fill within a step",
+    "drift": "drift of the mid [price per time]",
+    "bid_arrival_rate": "market orders that sell to the bid, where they are not as many",
+    "ask_arrival_rate": "market orders that buy from the ask, where they are not as many",
+    "bid_depth_decay": "how fast fills of the bid get rarer with depth [1 / price]",
+    "ask_depth_decay": "how fast fills of the ask get rarer with depth [1 / price]",
+    "informed_share": "share of the takers beyond the mid who know where it goes",
+    "informed_jump": "how far the mid moves with an informed taker [price]",
+    "transition_rates": "rates of change from regime to regime [1 / time]",
+    "transition_matrix": "probabilities of one step from regime to regime",
+    "initial_regime": "the regime at the start",
+    "fee": "fee for each unit filled; a rebate is negative [price]",
+    "fee_rate": "fee for each unit filled, in parts of its value at `initial_mid`; a rebate is negative",
+    "tick": "depths are whole multiples of it [price]",
+    "fill_curve": "how fast fills get rarer with depth, where not exponentially",
+    "hedge_cost": "cost of a unit traded at the mid before quoting [price]",
+    "hedge_fixed_cost": "cost of each such trade [price]",
+}
+
+
 def market_rows(market: Market) -> list[list[str]]:
     """The parameters of a market with what they mean."""
-    meaning = {
-        "initial_mid": "mid price at the start [price]",
-        "volatility": "volatility of the mid [price per root of time]",
-        "horizon": "length of a session [time]",
-        "steps": "steps in a session",
-        "arrival_rate": "market orders per side and unit of time that reach the mid",
-        "depth_decay": "how fast fills get rarer with depth [1 / price]",
-        "max_inventory": "largest inventory, long or short [units]",
-        "min_depth": "smallest depth that may be quoted [price]",
-        "max_depth": "largest depth that may be quoted [price]",
-        "fill_law": "how depth turns into the chance of a fill within a step",
-        "drift": "drift of the mid [price per time]",
-        "bid_arrival_rate": "market orders that sell to the bid, where they are not as many",
-        "ask_arrival_rate": "market orders that buy from the ask, where they are not as many",
-        "bid_depth_decay": "how fast fills of the bid get rarer with depth [1 / price]",
-        "ask_depth_decay": "how fast fills of the ask get rarer with depth [1 / price]",
-        "informed_share": "share of the takers beyond the mid who know where it goes",
-        "informed_jump": "how far the mid moves with an informed taker [price]",
-        "transition_rates": "rates of change from regime to regime [1 / time]",
-        "transition_matrix": "probabilities of one step from regime to regime",
-        "initial_regime": "the regime at the start",
-        "fee": "fee for each unit filled; a rebate is negative [price]",
-        "fee_rate": "fee for each unit filled, in parts of its value at `initial_mid`; a rebate is negative",
-        "tick": "depths are whole multiples of it [price]",
-        "fill_curve": "how fast fills get rarer with depth, where not exponentially",
-        "hedge_cost": "cost of a unit traded at the mid before quoting [price]",
-        "hedge_fixed_cost": "cost of each such trade [price]",
-    }
+    return _parameters(market, [*PLAIN, *_beyond_plain(market)])
+
+
+def unusual_rows(market: Market) -> list[list[str]]:
+    """The parameters in which a market differs from the default one, with what they mean."""
+    usual = Market().to_dict()
+    return _parameters(market, [name for name, value in market.to_dict().items() if value != usual[name]])
+
+
+def _parameters(market: Market, names: Sequence[str]) -> list[list[str]]:
     rows = [["parameter", "value"]]
     for name, value in market.to_dict().items():
-        if name in PLAIN or name in _beyond_plain(market):
-            rows.append([f"`{name}`: {meaning[name]}" if name in meaning else f"`{name}`", f"{value}"])
+        if name in names:
+            rows.append([f"`{name}`: {MEANING[name]}" if name in MEANING else f"`{name}`", f"{value}"])
     return rows
 
 

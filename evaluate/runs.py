@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from agents import RunError
+from agents.shipped import locate
 from evaluate.ladder import Entrant
 from mmenv.problem import Problem
 
@@ -83,10 +84,10 @@ def load_runs(names: Sequence[str]) -> list[Run]:
     """
     runs: list[Run] = []
     for name in names:
-        folder = Path(name)
-        if any(folder.resolve() == run.folder.resolve() for run in runs):
+        folder = locate(name)
+        if any(folder.resolve() == locate(run.folder).resolve() for run in runs):
             raise RunError(f"the run {name!r} is given twice")
-        runs.append(Run(folder, _load(name), read_progress(folder)))
+        runs.append(Run(Path(name), _load(name), read_progress(folder)))
     _check_same_problem(runs)
     return _labelled(runs)
 
@@ -105,7 +106,9 @@ def _load(name: str) -> Any:
         if not folder.exists():
             siblings = [path.parent.name for path in folder.parent.glob("*/config.json")]
             close = get_close_matches(folder.name, siblings, n=1, cutoff=0.4)
-            hint = f" (did you mean {str(folder.parent / close[0])!r}?)" if close else ""
+            hint = (
+                f" (did you mean {str(folder.parent / close[0])!r}?)" if close and "did you" not in str(error) else ""
+            )
             raise RunError(f"{error}{hint}") from None
         raise
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluate.advantage import advantage_map
+from evaluate.advantage import advantage_map, mean_depth_error
 from mmenv import (
     ExponentialPenalty,
     ExponentialUtility,
@@ -15,7 +15,9 @@ from mmenv import (
     Objective,
     QuadraticPenalty,
     QuoteTable,
+    Tape,
     evaluate_exactly,
+    simulate,
     solve,
 )
 from mmenv.solver import action_values
@@ -138,3 +140,47 @@ def test_losses_beyond_any_float_still_add_up() -> None:
     gap = solution.optimum - evaluate_exactly(market, objective, quotes).objective
     assert gap * objective.risk_aversion > 710
     assert advantage_map(solution, quotes).gap == pytest.approx(gap, rel=1e-10)
+
+
+def test_depth_error_of_a_known_error() -> None:
+    """The bid 0.02 off in the first half of the session, the ask 0.1 off in the second: means by hand."""
+    market = Market(steps=10, max_inventory=4)
+    best = solve(market, ExponentialPenalty()).quotes
+    early = np.arange(10)[:, None, None] < 5
+    ours = QuoteTable(best.bid_depth + 0.02 * early, best.ask_depth - 0.1 * ~early)
+    visits = evaluate_exactly(market, ExponentialPenalty(), ours).visits[:-1]
+    bids, asks = 10 - visits[..., -1].sum(), 10 - visits[..., 0].sum()  # quotes posted: none at the limits
+    wide, narrow = 5 - visits[:5, ..., -1].sum(), 5 - visits[5:, ..., 0].sum()
+    expected = (0.02 * wide + 0.1 * narrow) / (bids + asks)
+    assert mean_depth_error(ours, best, visits) == pytest.approx(expected, rel=1e-12)
+    assert mean_depth_error(best, best, visits) == 0
+
+
+def test_depth_error_agrees_with_simulated_sessions() -> None:
+    """The same mean over the quotes of 20,000 sessions in which both sides are quoted throughout."""
+    market = Market(steps=20, max_inventory=12, arrival_rate=30)
+    best = solve(market, ExponentialPenalty()).quotes
+    rng = np.random.default_rng(3)
+    ours = noisy(rng, market, best, 0.2)
+    visits = evaluate_exactly(market, ExponentialPenalty(), ours).visits[:-1]
+    paths = simulate(market, ours, Tape.draw(market, 20_000, seed=4))
+    n, at = np.arange(20)[:, None], paths.inventory[:-1] + market.max_inventory
+    assert abs(at - market.max_inventory).max() < market.max_inventory
+    sides = ((paths.bid_depth, best.bid_depth), (paths.ask_depth, best.ask_depth))
+    by_session = np.mean([np.abs(depth - table[n, 0, at]).mean(axis=0) for depth, table in sides], axis=0)
+    error = by_session.std() / np.sqrt(20_000)
+    assert abs(mean_depth_error(ours, best, visits) - by_session.mean()) < 5 * error
+
+
+def test_depth_error_leaves_out_other_hedges() -> None:
+    """Long by one, the policy hedges to another inventory than the best: what it quotes there does not count."""
+    market = Market(steps=12, max_inventory=3, arrival_rate=6, hedge_cost=0.05, hedge_fixed_cost=0.1)
+    best = solve(market, OBJECTIVES[0]).quotes
+    assert best.hedge is not None
+    visits = evaluate_exactly(market, OBJECTIVES[0], best).visits[:-1]
+    moved = np.arange(7) == np.full(market.grid_shape, 4)
+    assert 0 < visits[moved].sum() < visits.sum()
+    hedge = np.where(moved, best.hedge + np.where(best.held > 3, -1, 1), best.hedge)
+    away = QuoteTable(*(np.where(moved, 9.0, depth + 0.25) for depth in (best.bid_depth, best.ask_depth)), hedge)
+    assert mean_depth_error(away, best, visits) == pytest.approx(0.25)
+    assert np.isnan(mean_depth_error(away, best, visits * moved))
