@@ -19,6 +19,7 @@ PARTS = {
     "compare": "runs side by side: settings, exact grades, paired differences",
     "watch": "an animated session of a run, as one HTML page",
     "card": "what a run is good for, how good it is, how it was made: its card, or a folder to share",
+    "benchmark": "the leaderboard of a benchmark that any algorithm can enter; see docs/benchmark.md",
     "tables": "the tables of Avellaneda & Stoikov (2008) rerun, and what their formula gives away",
     "article": "an article's claims on market makers, put to the test",
 }
@@ -132,6 +133,12 @@ def _card(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _benchmark(arguments: Sequence[str]) -> int:
+    from evaluate import benchmark
+
+    return benchmark.main(arguments)
+
+
 def _tables(arguments: Sequence[str]) -> int:
     from evaluate import tables
 
@@ -149,6 +156,7 @@ _PARTS: dict[str, Callable[[Sequence[str]], int]] = {
     "compare": _compare,
     "watch": _watch,
     "card": _card,
+    "benchmark": _benchmark,
     "tables": _tables,
     "article": _article,
 }

@@ -1,0 +1,59 @@
+"""Entries of the benchmark (docs/benchmark.md): our PPO, and what Stable-Baselines3 gives for free.
+
+    python -m evaluate benchmark --run benchmarks/entries.py:sb3_a2c --budgets 100000
+
+Stable-Baselines3's algorithms run as they come, on 8 sessions side by side; nothing about them is tuned. Needs the
+extra train.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import stable_baselines3
+import torch
+
+from evaluate.benchmark import Entry
+from mmenv import Problem
+from mmenv.envs import MarketMakingVecEnv
+from train.config import from_preset
+from train.loop import train_in_memory
+
+ENVIRONMENTS = 8
+ROLLOUTS, MINIBATCHES = 100, 10
+SB3 = "https://github.com/DLR-RM/stable-baselines3"
+
+
+def stock(name: str, text: str) -> Entry:
+    """An algorithm of Stable-Baselines3 with its defaults."""
+
+    def train(problem: Problem, transitions: int, seed: int) -> Any:
+        torch.set_num_threads(1)
+        env = MarketMakingVecEnv(ENVIRONMENTS, problem.market, problem.objective, reward=problem.reward, seed=seed)
+        model = getattr(stable_baselines3, name)("MlpPolicy", env, seed=seed, device="cpu")
+        rollout = ENVIRONMENTS * getattr(model, "n_steps", 1)
+        return model.learn(transitions // rollout * rollout)  # whole rollouts, or it would overrun the budget
+
+    settings = f"defaults of Stable-Baselines3, {ENVIRONMENTS} environments, device cpu, 1 thread"
+    return Entry(f"SB3 {name}", f"{text}: {settings}", train, link=SB3)
+
+
+def train_ours(problem: Problem, transitions: int, seed: int) -> Any:
+    """Our recipe, on shorter rollouts than the preset's, whose budget is 72 times the smaller one here."""
+    sessions = max(1, transitions // (ROLLOUTS * problem.market.steps))
+    rollout = sessions * problem.market.steps
+    changes = {"rollout_size": rollout, "batch_size": rollout // MINIBATCHES, "env_kwargs": problem.to_dict()}
+    return train_in_memory(from_preset("quick", {"n_timesteps": transitions, "seed": seed, **changes}))
+
+
+ppo = Entry(
+    "mmenv PPO",
+    f"python -m train --preset quick, with {ROLLOUTS} rollouts of {MINIBATCHES} minibatches, 1 thread",
+    train_ours,
+    tuned="the preset, on the default market with other budgets; the two numbers above on AvellanedaStoikov, "
+    "seeds 100 to 102, both budgets, a handful of tries",
+)
+sb3_ppo = stock("PPO", "Proximal policy optimisation")
+sb3_a2c = stock("A2C", "Advantage actor-critic")
+sb3_sac = stock("SAC", "Soft actor-critic")
+sb3_td3 = stock("TD3", "Twin delayed DDPG")
