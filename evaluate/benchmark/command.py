@@ -37,7 +37,7 @@ def main(argv: Sequence[str], benchmark: Benchmark | None = None) -> int:
     for flag in ("markets", "budgets", "seeds"):
         if getattr(options, flag) is not None:
             raise ValueError(f"--{flag} is for --run: all runs of a submission are graded")
-    submissions = _read(options.folders, benchmark)
+    submissions = read_all(options.folders, benchmark)
     out = folder.choose(options.out, "benchmark", options.overwrite)
     scores = [score for one in submissions for score in grade_submission(one, benchmark, _bar)]
     _print(scores, benchmark)
@@ -64,8 +64,12 @@ def _run(options: argparse.Namespace, benchmark: Benchmark) -> int:
     return 0
 
 
-def _read(folders: Sequence[str], benchmark: Benchmark) -> list[Submission]:
-    """The submissions in the folders; those that come with the repository if there are none."""
+def read_all(folders: Sequence[str], benchmark: Benchmark) -> list[Submission]:
+    """The submissions in the folders; those that come with the repository if none is named.
+
+    Raises:
+        SubmissionError: one of them cannot be graded, two have one name, or there are none.
+    """
     paths = [Path(each) for each in folders]
     if not paths:
         paths = sorted(path.parent for path in SHIPPED.glob(f"*/{RECORD}"))
