@@ -109,7 +109,7 @@ def reference_solution(market: Market, objective: Objective) -> Solution:
 @lru_cache(maxsize=64)
 def reference_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
     """`best_linear_skew`, remembered: in markets of several regimes it takes seconds."""
-    return best_linear_skew(market, objective)
+    return best_linear_skew(market, objective, reference_solution(market, objective).quotes)
 
 
 def as_problem(env_or_market: Any, objective: Objective | None = None) -> Problem:

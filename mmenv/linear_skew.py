@@ -10,15 +10,18 @@ shifts both quotes the same way.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from mmenv.fitting import climb, maximise, objectives_of
+from mmenv.fitting import ascend, climb, maximise, objectives_of
 from mmenv.market import Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable, quote_table
 from mmenv.regimes import PerRegime
+from mmenv.solver import solve, state_visits
 
 # The net of lines from which the search starts.
 SKEWS = 12
@@ -28,8 +31,10 @@ LEVELS_OUTSIDE = 6
 # Kinks are sharp only where much time is spent: at inventories up to this one.
 RIDGES = 4
 
-
-FIRST_CLIMB = 1 / 16  # of the width of the box
+# How far lines of several regimes may have to go from where they start, in widths of the box, and in the last climb.
+FIRST_CLIMB = 1 / 16
+LAST_CLIMB = FIRST_CLIMB / 20
+TINY = np.finfo(float).tiny
 
 
 class LinearSkewFit(NamedTuple):
@@ -64,17 +69,19 @@ def linear_skew_table(market: Market, half_spread: PerRegime, skew: PerRegime, l
     return quote_table(bid, ask)
 
 
-def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
+def best_linear_skew(market: Market, objective: Objective, near: QuoteTable | None = None) -> LinearSkewFit:
     """The linear skew that maximises an objective, once its quotes are in the market's box and on its ticks.
 
-    A net over all lines that differ within the box finds where to look; stars of candidates around its best
-    points, turned and rescaled from round to round, then climb to the top: the objective has kinks where a
-    quote meets the box or fills with certainty, so no derivative is used. Deterministic. Lines of several
-    regimes climb together from the best common one.
+    Two numbers are found by covering all lines that differ within the box with a net and climbing from its best
+    points. More numbers, of several regimes or of a market that is not its own mirror image, are found by going
+    up slopes from two places, the best common line of the net and the lines nearest to the optimal quotes; a last
+    climb without slopes finishes what kinks have stopped: the objective has some where a quote meets the box or
+    fills with certainty. Deterministic.
 
     Args:
         market: the market.
         objective: the objective.
+        near: the optimal quotes, if they are known; they are solved for where they are needed.
 
     Raises:
         ValueError: a penalty of the objective overflows in this market.
@@ -86,33 +93,56 @@ def best_linear_skew(market: Market, objective: Objective) -> LinearSkewFit:
         return _clipped_objectives(market, objective, np.repeat(lines, market.regimes, axis=1))
 
     net, spacing = _net(market)
-    # In these directions the quotes of one inventory stay where they are, at the end of the box for example.
-    steady = [(float(q), sign) for q in range(1, min(market.max_inventory, RIDGES) + 1) for sign in (1.0, -1.0)]
-    ridges = np.array([(1.0, 0.0), (0.0, 1.0), *steady])
-    (half_spread, skew), value = maximise(objectives, net, spacing, ridges)
     if market.regimes == 1 and market.mirrored:
+        # In these directions the quotes of one inventory stay where they are, at the end of the box for example.
+        steady = [(float(q), sign) for q in range(1, min(market.max_inventory, RIDGES) + 1) for sign in (1.0, -1.0)]
+        ridges = np.array([(1.0, 0.0), (0.0, 1.0), *steady])
+        (half_spread, skew), value = maximise(objectives, net, spacing, ridges)
         return LinearSkewFit(float(half_spread), float(skew), float(value))
-    start = np.tile([half_spread, skew, 0.0], (market.regimes, 1))
-    lines, value = _improve(market, objective, start, value)
+    common = np.append(net[np.argmax(objectives(net))], 0.0)
+    optimal = solve(market, objective).quotes if near is None else near
+    starts = np.tile(common, (market.regimes, 1)), _nearest_lines(market, optimal)
+    lines, value = _best_lines(market, objective, starts)
     numbers = [tuple(map(float, column)) if market.regimes > 1 else float(column[0]) for column in lines.T]
     return LinearSkewFit(numbers[0], numbers[1], float(value), numbers[2])
 
 
-def _improve(market: Market, objective: Objective, start: np.ndarray, value: float) -> tuple[np.ndarray, float]:
-    """Improve the lines of all regimes together, from and to shape (regimes, 3); the lean only where it matters."""
+def _best_lines(market: Market, objective: Objective, starts: Iterable[np.ndarray]) -> tuple[np.ndarray, float]:
+    """The best lines of all regimes, from and to shape (regimes, 3); the lean only where it matters."""
     numbers = 2 if market.mirrored else 3
     low, high = _depths_that_matter(market)
-    spacing = np.tile(np.array([1.0, 0.25, 1.0])[:numbers] * FIRST_CLIMB * (high - low), market.regimes)
+    width = np.tile(np.array([1.0, 0.25, 1.0])[:numbers] * (high - low), market.regimes)
 
     def lines(points: np.ndarray) -> np.ndarray:
-        points = points.reshape(-1, market.regimes, numbers)
-        return np.pad(points, ((0, 0), (0, 0), (0, 3 - numbers)))
+        return np.pad(points.reshape(-1, market.regimes, numbers), ((0, 0), (0, 0), (0, 3 - numbers)))
 
-    def objectives(points: np.ndarray) -> np.ndarray:
+    def objectives(points: np.ndarray, market: Market = market) -> np.ndarray:
         return _clipped_objectives(market, objective, lines(points))
 
-    best, value = climb(objectives, start[:, :numbers].ravel(), value, spacing)
+    smooth = replace(market, tick=None)  # between ticks there are no slopes
+    points = [start[:, :numbers].ravel() for start in starts]
+    points += [ascend(lambda at: objectives(at, smooth), point, FIRST_CLIMB * width) for point in points]
+    if market.regimes == 1:  # few numbers: it costs little to climb without slopes from the first too
+        points += [climb(objectives, at, objectives(at[None])[0], FIRST_CLIMB * width)[0] for at in points[:2]]
+    values = objectives(np.stack(points))
+    top = int(np.argmax(values))
+    best, value = climb(objectives, points[top], values[top], np.maximum(LAST_CLIMB * width, market.tick or 0.0))
     return lines(best)[0], value
+
+
+def _nearest_lines(market: Market, quotes: QuoteTable) -> np.ndarray:
+    """The line of each regime nearest to given quotes, by least squares over the visits to states, (regimes, 3)."""
+    visits = state_visits(market, quotes)[:-1]
+    q, one = market.inventories.astype(float), np.ones(2 * market.max_inventory + 1)
+    terms = np.concatenate([np.stack([one, q, one], axis=1), np.stack([one, -q, -one], axis=1)])
+    depths = np.concatenate([quotes.bid_depth, quotes.ask_depth], axis=2)
+    quoted = np.concatenate(quotes.quoted, axis=2)
+    weights = quoted * np.tile(visits, 2)
+    total = weights.sum(axis=0)
+    mean = (weights * np.where(quoted, depths, 0.0)).sum(axis=0) / np.maximum(total, TINY)
+    root = np.sqrt(total)
+    lines = [np.linalg.lstsq(w[:, None] * terms, w * m, rcond=None)[0] for w, m in zip(root, mean, strict=True)]
+    return np.stack(lines)
 
 
 def _net(market: Market) -> tuple[np.ndarray, np.ndarray]:

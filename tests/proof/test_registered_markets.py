@@ -9,9 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from mmenv import Market, Problem, Tape, evaluate_exactly, simulate, solve
 from mmenv.envs.registration import IDS
+from mmenv.fitting import objectives_of
+from mmenv.linear_skew import best_linear_skew, linear_skew_table
 from tests import bruteforce_markets
 from tests.statistics import Z_BOUND, Sums
 
@@ -55,6 +58,30 @@ def test_the_optimum_of_a_small_instance_agrees_with_brute_force(name: str, clai
     value = solve(market, problem.objective).value
     gap = np.max(np.abs(value - bruteforce_markets.maximise(market, problem.objective)))
     claim("optimum of a small instance of a registered market against brute force", 16, gap, 1e-6)
+
+
+@pytest.mark.parametrize("name", ["mmenv/ToxicFlow-v0", "mmenv/ThinMarket-v0", "mmenv/Signal-v0"])
+def test_no_lines_of_several_regimes_beat_the_fit(name: str, claim: Callable[..., None]) -> None:
+    """Powell's method, which shares nothing with the fit's search, from the fit and from beside it."""
+    problem = Problem.from_arguments(**IDS[name])
+    market, objective = problem.market, problem.objective
+    start = time.process_time()
+    fit = best_linear_skew(market, objective)
+    claim("processor seconds to fit a line for every regime", 32, time.process_time() - start, 5.0)
+    numbers = 2 if market.mirrored else 3
+    fitted = np.array([fit.half_spread, fit.skew, fit.lean])[:numbers]
+
+    def loss(lines: np.ndarray) -> float:
+        table = linear_skew_table(market, *lines.reshape(numbers, -1)).clip(market)
+        return -float(objectives_of(market, objective, table.bid_depth[:, None], table.ask_depth[:, None])[0])
+
+    table = linear_skew_table(market, *fitted).clip(market)
+    assert evaluate_exactly(market, objective, table).objective == pytest.approx(fit.objective, rel=1e-12)
+    aside = 0.02 * (market.max_depth - market.min_depth) * np.random.default_rng(5).normal(size=fitted.size)
+    for begin in (fitted.ravel(), fitted.ravel() + aside):
+        found = minimize(loss, begin, method="Powell", options={"maxiter": 3, "xtol": 1e-5, "ftol": 1e-10})
+        short = (-found.fun - fit.objective) / abs(fit.objective)
+        claim("best lines of several regimes: short of Powell's method, relative", 33, short, 1e-6)
 
 
 def test_a_market_of_five_regimes_is_solved_in_two_seconds(claim: Callable[..., None]) -> None:
