@@ -31,6 +31,12 @@ PER_REGIME: dict[str, dict[str, float]] = {
 ONE_SIDED = ("bid_arrival_rate", "ask_arrival_rate", "bid_depth_decay", "ask_depth_decay")
 ON_GRID = 1e-9  # how far from a multiple of the tick a depth may lie, in ticks
 
+# Beyond these an answer would take all memory. A venue compares every inventory with every other.
+MOST_STEPS = 10_000_000
+MOST_INVENTORY = 10_000
+MOST_WITH_VENUE = 1_000
+MOST_STATES = 100_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Market:
@@ -44,10 +50,11 @@ class Market:
         initial_mid: S_0, the mid price at the start [price].
         volatility: sigma, of the mid, its jumps excluded [price / sqrt(time)], >= 0; per regime.
         horizon: T, the length of a session [time], > 0.
-        steps: N, the number of steps in a session, >= 1.
+        steps: N, the number of steps in a session, in [1, 10^7]; N (2Q+1) states for each regime, at most 10^8 in all.
         arrival_rate: A, market orders per side at depth 0 [1 / time], >= 0; per regime.
         depth_decay: k, the rate at which fills get rarer with depth [1 / price], > 0; per regime.
-        max_inventory: Q, the largest absolute inventory [units], >= 1; a side at the limit is not quoted.
+        max_inventory: Q, the largest absolute inventory [units], in [1, 10^4], with a hedge venue in [1, 1000]; a side
+            at the limit is not quoted.
         min_depth: lower end of the box of depths [price]; may be negative.
         max_depth: upper end of the box of depths [price], > min_depth.
         fill_law: "linear", P(fill) = min(1, A dt exp(-k depth)), or "poisson", 1 - exp(-A dt exp(-k depth)).
@@ -123,12 +130,23 @@ class Market:
             checked["tick"] = _validate.real("tick", self.tick, above=0)
         for name, value in (checked | self._checked_regimes()).items():
             object.__setattr__(self, name, value)
+        self._check_size()
         if self.max_depth <= self.min_depth:
             raise ValueError(f"max_depth must be > min_depth = {self.min_depth:g}, got {self.max_depth!r}")
         if self.tick is not None and self.depth_range[0] > self.depth_range[1]:
             raise ValueError(
                 f"tick must have a multiple in [{self.min_depth:g}, {self.max_depth:g}], got {self.tick!r}"
             )
+
+    def _check_size(self) -> None:
+        """Refuse what no computer holds."""
+        states = self.regimes * (2 * self.max_inventory + 1)
+        where, inventory = (" where hedge_cost is given", MOST_WITH_VENUE) if self.hedges else ("", MOST_INVENTORY)
+        if self.max_inventory > inventory:
+            raise ValueError(f"max_inventory must be an integer in [1, {inventory}]{where}, got {self.max_inventory!r}")
+        most = min(MOST_STEPS, MOST_STATES // states)
+        if self.steps > most:
+            raise ValueError(f"steps must be an integer in [1, {most}] with {states} states a step, got {self.steps!r}")
 
     def _checked_regimes(self) -> dict[str, Any]:
         parameters = {
