@@ -19,12 +19,13 @@ from mmenv.data.recording import (
     Quotes,
     RecordingError,
     Trades,
+    check_overlap,
     check_tick,
     infer_tick,
     market_orders,
     quotes_from_trades,
 )
-from mmenv.data.sides import Side, difference, fit_sides
+from mmenv.data.sides import SIDES, Side, difference, fit_sides
 from mmenv.data.steps import Steps, cut, order_reaches
 from mmenv.fills import FILL_LAWS
 from mmenv.market import Market
@@ -167,46 +168,58 @@ def calibrate(
     """
     law, wanted = _validate.choice("law", law, FILL_LAWS), Choices(**choices)
     guessed = quotes is None
-    if tick is None:
-        tick = infer_tick(trades.price, *(() if quotes is None else (quotes.bid, quotes.ask)))
-    tick = _validate.real("tick", tick, above=0)
-    check_tick(tick, trades.price, *(() if quotes is None else (quotes.bid, quotes.ask)))
-    if quotes is None:
-        quotes = quotes_from_trades(trades, tick)
+    quotes, tick = _prices(trades, quotes, tick)
+    check_overlap(trades, quotes)
     floor = touch(quotes, tick) if floor is None else _validate.real("floor", floor, at_least=0)
     orders = market_orders(trades)
     reaches = order_reaches(orders, quotes, tick)
-    dt = usual_dt(orders, reaches > floor) if dt is None else _validate.real("dt", dt, above=0)
+    dt = usual_dt(orders, reaches, floor) if dt is None else _validate.real("dt", dt, above=0)
     steps = cut(trades, quotes, dt, tick, gap)
-    horizon = usual_steps(len(steps)) * dt if horizon is None else _validate.real("horizon", horizon, above=0)
-    if round(horizon / dt) < 1:
-        raise RecordingError(f"horizon must be at least dt = {dt:g} s, got {horizon:g} s")
-    if round(horizon / dt) > LONGEST:
-        raise RecordingError(f"horizon must be at most {LONGEST:,} steps of {dt:g} s, got {horizon:g} s")
+    horizon = _whole_steps(usual_steps(len(steps)) * dt if horizon is None else horizon, dt)
+    signature = volatility.signature(steps)
     sides = fit_sides(steps, orders, reaches, floor, law)
     curves = {name: side.fits["exponential"] for name, side in sides.items()}
     sides_differ = difference(curves["bid"], curves["ask"])
-    one_curve = ("bid", "ask") if _apart(wanted, sides_differ) else ("both",)
+    fitted = SIDES if _apart(wanted, sides_differ) else ("both",)
     return Calibration(
         steps=steps,
-        horizon=round(horizon / dt) * dt,
+        horizon=horizon,
         floor=floor,
         law=law,
         trades=len(trades),
         orders=len(orders.time),
         touch=float(np.mean(reaches <= floor)),
         sides=sides,
-        signature=volatility.signature(steps),
+        signature=signature,
         drift=volatility.drift(steps),
         markouts=flow.markouts(orders, quotes),
         deep_markouts=flow.markouts(MarketOrders(*(column[reaches > floor] for column in orders)), quotes),
         clustering=flow.clustering(orders, steps),
         informed=flow.informed(steps, floor),
-        chain=fit_chain(steps, {name: curves[name] for name in one_curve}),
+        chain=fit_chain(steps, {name: curves[name] for name in fitted}),
         sides_differ=sides_differ,
         choices=wanted,
         guessed_quotes=guessed,
     )
+
+
+def _prices(trades: Trades, quotes: Quotes | None, tick: float | None) -> tuple[Quotes, float]:
+    """The quotes, guessed from the trades where there are none, and the tick, read from the prices if None."""
+    prices = (trades.price,) if quotes is None else (trades.price, quotes.bid, quotes.ask)
+    tick = infer_tick(*prices) if tick is None else _validate.real("tick", tick, above=0)
+    check_tick(tick, *prices)
+    return quotes_from_trades(trades, tick) if quotes is None else quotes, tick
+
+
+def _whole_steps(horizon: float, dt: float) -> float:
+    """The length of a session of whole steps nearest to `horizon` [s]."""
+    horizon = _validate.real("horizon", horizon, above=0)
+    steps = round(horizon / dt)
+    if steps < 1:
+        raise RecordingError(f"horizon must be at least dt = {dt:g} s, got {horizon:g} s")
+    if steps > LONGEST:
+        raise RecordingError(f"horizon must be at most {LONGEST:,} steps of {dt:g} s, got {horizon:g} s")
+    return steps * dt
 
 
 def _apart(wanted: Choices, sides_differ: float) -> bool:

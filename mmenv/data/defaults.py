@@ -28,15 +28,16 @@ def touch(quotes: Quotes, tick: float) -> float:
     return float(usual + 1) * tick / 2
 
 
-def usual_dt(orders: MarketOrders, beyond: np.ndarray) -> float:
+def usual_dt(orders: MarketOrders, reaches: np.ndarray, floor: float) -> float:
     """The number 1, 2 or 5 times a power of ten that makes about 0.7 market orders beyond the floor per side [s].
 
     Smaller where the recording would not yield twenty sessions of fifty steps.
     """
-    seconds, count = (int(orders.time[-1]) - int(orders.time[0])) / SECOND, int(np.count_nonzero(beyond))
+    seconds, count = (int(orders.time[-1]) - int(orders.time[0])) / SECOND, int(np.count_nonzero(reaches > floor))
     if count < FEWEST or seconds <= 0:
         raise RecordingError(
-            f"a calibration needs at least {FEWEST} market orders beyond the floor over some time, got {count}"
+            f"a calibration needs at least {FEWEST} market orders beyond the floor {floor:g} over some time, "
+            f"got {count}"
         )
     wanted = ORDERS_PER_STEP * 2 * seconds / count
     most = seconds / (SESSIONS * LEAST_STEPS)

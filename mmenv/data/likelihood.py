@@ -90,9 +90,9 @@ def sample(
     visible = is_beyond(reach, tick, floor, on_tick)
     half = np.zeros(len(reach), dtype=np.int32)
     half[visible] = np.round(np.minimum(reach[visible] / (tick / 2), 2.0**31 - 1))
-    coarse = -(-int(half.max(initial=0)) // MOST_CELLS)
+    coarse = max(1, -(-int(half.max(initial=0)) // MOST_CELLS))
     if coarse > 1:  # the curve changes little within a cell then
-        half = (half // coarse) * coarse
+        half //= coarse
     seen = int(np.count_nonzero(visible))
     if seen < FEWEST:
         raise RecordingError(
@@ -102,6 +102,7 @@ def sample(
     number = np.zeros(places[-1] + 1, dtype=np.uint16)
     number[places] = np.arange(2, len(places) + 2)
     cells = np.where(visible, number[half], on_tick.astype(np.uint16))
+    places *= coarse
     low = np.concatenate([[-np.inf, -np.inf], (places - 1) * tick / 2])
     high = np.concatenate([floors, (places + max(1, 2 * coarse - 1)) * tick / 2])
     if steps is None:

@@ -95,6 +95,23 @@ def _check_columns(table: Trades | Quotes, names: tuple[str, ...]) -> None:
         raise RecordingError("time must never fall from one row to the next")
 
 
+def check_overlap(trades: Trades, quotes: Quotes) -> None:
+    """Refuse trades and quotes that are not of the same time.
+
+    Raises:
+        RecordingError: the one ends before the other begins, or one of them is empty.
+    """
+    if not len(trades) or not len(quotes):
+        raise RecordingError(f"a recording needs trades and quotes, got {len(trades)} and {len(quotes)} of them")
+    if trades.time[-1] < quotes.time[0] or quotes.time[-1] < trades.time[0]:
+        spans = [f"from {_when(table.time[0])} to {_when(table.time[-1])}" for table in (trades, quotes)]
+        raise RecordingError(f"trades and quotes must overlap in time, got trades {spans[0]} and quotes {spans[1]}")
+
+
+def _when(time: int) -> str:
+    return f"{np.datetime64(int(time), 'ns').astype('datetime64[ms]')} UTC"
+
+
 def split(trades: Trades, quotes: Quotes, share: float) -> tuple[tuple[Trades, Quotes], tuple[Trades, Quotes]]:
     """Cut a recording in two at a moment in time: what is fitted or trained on must end before what is tested on.
 

@@ -244,6 +244,8 @@ def load_tape(path: str | os.PathLike[str]) -> RecordedTape:
         RecordingError: the file is missing, too large, damaged, or no tape.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise RecordingError(f"{path} is no file")  # a device or a pipe may have no end
         with zipfile.ZipFile(Path(path)) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if size > LARGEST_FILE:

@@ -82,7 +82,8 @@ def blocks(path: Path, bar: bool = False) -> Iterator[Block]:
                     f"{path} grows more than {LARGEST_RATIO} times when decompressed, as no recording does"
                 )
             data = rest + data
-            end = data.rfind(b"\n") + 1
+            filled = len(data[: data.rfind(b"\n") + 1].rstrip(b"\r\n"))
+            end = data.find(b"\n", filled) + 1 if filled else 0  # blank lines wait: at the end of a file they are none
             if end == 0 and len(data) >= BLOCK:
                 raise RecordingError(f"{path} is no text table: line {line} is longer than {BLOCK} bytes")
             if end:

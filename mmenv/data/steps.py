@@ -12,7 +12,7 @@ import numpy as np
 
 from mmenv import _validate
 from mmenv.data.clean import DEFAULT_GAP, silences
-from mmenv.data.recording import SECOND, MarketOrders, Quotes, RecordingError, Trades, in_force
+from mmenv.data.recording import SECOND, MarketOrders, Quotes, RecordingError, Trades, check_overlap, in_force
 
 MOST_STEPS = 100_000_000
 
@@ -70,6 +70,7 @@ def cut(trades: Trades, quotes: Quotes, dt: float, tick: float, gap: float = DEF
     tick = _validate.real("tick", tick, above=0)
     gap = _validate.real("gap", gap, above=0)
     step = _nanoseconds(dt)
+    check_overlap(trades, quotes)
     stretches = _stretches(trades, quotes, gap, step)
     parts = [_cut_stretch(trades, quotes, begin, count, step, tick) for begin, count in stretches]
     start, mid, mid_move, bid_reach, ask_reach = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -102,8 +103,7 @@ def _stretches(trades: Trades, quotes: Quotes, gap: float, step: int) -> list[tu
     if total < 2:
         raise RecordingError(
             f"trades and quotes must share at least two steps of {step / SECOND:g} s, got trades over "
-            f"{np.ptp(trades.time) / SECOND:g} s from {trades.time[0]} ns and quotes over "
-            f"{np.ptp(quotes.time) / SECOND:g} s from {quotes.time[0]} ns"
+            f"{np.ptp(trades.time) / SECOND:g} s and quotes over {np.ptp(quotes.time) / SECOND:g} s"
         )
     return stretches
 

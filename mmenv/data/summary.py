@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mmenv.data.calibration import Calibration
-from mmenv.data.chain import Chain
+from mmenv.data.chain import NEEDED, Chain
 from mmenv.data.goodness import SIGNIFICANT
 from mmenv.data.likelihood import Interval
 from mmenv.data.sides import Side
@@ -136,7 +136,7 @@ def _sides_verdict(calibration: Calibration) -> str:
 def _chain_verdict(calibration: Calibration) -> str:
     chain = calibration.chain
     holds = "has two regimes" if calibration.two_regimes else "has one regime"
-    gain = f"ln likelihood higher by {chain.gain:,.1f}, needed are {chain.needed:.1f}"
+    gain = f"ln likelihood higher by {chain.gain:,.1f}, {NEEDED:g} would be significant"
     if chain.better:
         more = "" if calibration.two_regimes else " (--regimes auto makes it two, which the maker then sees)"
         return (
@@ -212,7 +212,7 @@ def _chain_values(calibration: Calibration) -> dict[str, Any]:
     return {
         "in_market": 2 if calibration.two_regimes else 1,
         "log_likelihood_gain": chain.gain,
-        "gain_needed": chain.needed,
+        "gain_needed": NEEDED,
         "arrival_rate": {
             name: dict(zip(REGIMES, map(asdict, pair), strict=True)) for name, pair in chain.arrival_rate.items()
         },

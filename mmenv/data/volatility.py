@@ -13,6 +13,7 @@ from mmenv.data.recording import RecordingError
 from mmenv.data.steps import Steps
 
 LAGS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+TINY = 1e-300
 FEWEST = 20  # independent moves that a lag must have
 REFERENCE = 10  # a lag is compared with the one this many times longer
 TOLERANCE = 0.05  # an excess of volatility over it that is worth a longer lag
@@ -46,7 +47,8 @@ def signature(steps: Steps) -> Signature:
     """
     lags = [lag for lag in LAGS if len(steps) // lag >= FEWEST]
     if not lags or not np.any(steps.mid_move):
-        raise RecordingError(f"volatility needs at least {FEWEST} steps and a mid that moves, got {len(steps)} steps")
+        got = f"{len(steps)} steps" if not lags else "one that never does"
+        raise RecordingError(f"volatility needs at least {FEWEST} steps and a mid that moves, got {got}")
     found = [_volatility(steps, lag) for lag in lags]
     chosen = 0
     while chosen + 1 < len(lags) and _noisy(found[chosen], _reference(lags, found, chosen)):
@@ -77,7 +79,7 @@ def _volatility(steps: Steps, lag: int) -> Interval:
     tail = (1 - CONFIDENCE) / 2
     low, high = (variance * freedom / stats.chi2.ppf(level, freedom) for level in (1 - tail, tail))
     sums = block_sums((moves**2)[:, None]) if len(moves) >= BLOCKS else np.full((BLOCKS, 1), math.nan)
-    relative = float(np.std(sums, ddof=1) / np.mean(sums)) / math.sqrt(BLOCKS)
+    relative = float(np.std(sums, ddof=1) / max(float(np.mean(sums)), TINY)) / math.sqrt(BLOCKS)
     spread = math.exp(stats.t.ppf(1 - tail, BLOCKS - 1) * relative)
     ends = (low, high, variance / spread, variance * spread)
     return Interval(math.sqrt(variance), *(math.sqrt(end) for end in ends))
