@@ -112,7 +112,7 @@ def test_silences_are_left_out_and_no_session_spans_them():
 def test_trades_and_quotes_of_different_days_are_refused():
     trades, quotes = tiny([100.5, 100.5], [1, 1], [0.5, 1.5])
     late = Trades(trades.time + 86400 * 10**9, trades.price, trades.side, trades.size)
-    with pytest.raises(RecordingError, match="must share at least two steps"):
+    with pytest.raises(RecordingError, match="must overlap in time"):
         tape_from_trades(late, quotes, dt=1.0, steps=1, tick=0.5)
 
 
