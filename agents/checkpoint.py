@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 LARGEST_FILE = 256 * 2**20
 LARGEST_JSON = 2**20
-LARGEST_GRID = 10**8
+LARGEST_GRID = 10**8  # states
+LARGEST_LAYER = 512
+MOST_LAYERS = 4
 UNSEALED = 64 * "0"  # stands where the checksum will be while it is computed
 
 
@@ -58,7 +60,7 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
         problem = Problem.from_dict(config["problem"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RunError(f"{folder / 'config.json'} states no valid problem: {error}") from error
-    if float(problem.market.steps) * (2 * problem.market.max_inventory + 1) > LARGEST_GRID:
+    if not fits(problem):
         raise RunError(f"{folder / 'config.json'} states a market of more than {LARGEST_GRID:g} states")
     tensors, record = load_tensors(folder, "policy")
     try:
@@ -74,6 +76,12 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
     check_shapes(folder / "policy.safetensors", tensors, expected)
     network.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
     return TrainedPolicy(str(config.get("name", folder.name)), problem, network, config)
+
+
+def fits(problem: Problem) -> bool:
+    """Whether the states of a market are few enough to be tabulated."""
+    market = problem.market
+    return float(market.steps) * market.regimes * (2 * market.max_inventory + 1) <= LARGEST_GRID
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -97,11 +105,18 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         RunError: the file is missing, too large, or holds no JSON object.
     """
-    return _json_object(path, _read(path, LARGEST_JSON))
+    return _json_object(path, read(path, LARGEST_JSON))
 
 
-def _read(path: Path, largest: int) -> bytes:
+def read(path: Path, largest: int) -> bytes:
+    """A file's content.
+
+    Raises:
+        RunError: the file is missing, no ordinary file, or larger than `largest` bytes.
+    """
     try:
+        if path.exists() and not path.is_file():
+            raise RunError(f"{path} is no file")
         if path.stat().st_size > largest:
             raise RunError(f"{path} must be at most {largest} bytes, got {path.stat().st_size}")
         return path.read_bytes()
@@ -177,7 +192,7 @@ def load_tensors(folder: Path, name: str) -> tuple[dict[str, np.ndarray], dict[s
     from safetensors.numpy import load as load_bytes
 
     path = folder / f"{name}.safetensors"
-    data = _read(path, LARGEST_FILE)
+    data = read(path, LARGEST_FILE)
     record = _unsealed(path, data)
     try:
         tensors = load_bytes(data)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.checkpoint import LARGEST_LAYER, MOST_LAYERS
 from mmenv import Problem, QuoteTable, _validate
 from mmenv._extras import needs
 from mmenv.market import Market
@@ -17,8 +18,6 @@ with needs("train"):
     import torch
     from torch import nn
 
-LARGEST_LAYER = 512
-MOST_LAYERS = 4
 FAR = 3.0
 
 

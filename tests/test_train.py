@@ -22,6 +22,7 @@ from train.advantages import expected_next_values, generalised_advantages
 from train.algorithm import MarketMakingPPO, gae_lambda
 from train.config import PRESETS, TrainingConfig, from_preset
 
+ROOT = Path(__file__).parents[1]
 SMALL = {
     "env_kwargs": {"steps": 10, "max_inventory": 4},
     "n_timesteps": 800,
@@ -71,6 +72,11 @@ def test_a_run_leaves_a_folder_that_loads(tmp_path):
     assert policy.config["training"]["n_timesteps"] == 800
     assert {"torch", "numpy", "mmenv"} <= set(policy.config["versions"])
     assert policy.config["threads"] == 1
+    assert policy.config["seed"] == 0
+    assert policy.config["command"][:3] == ["python", "-m", "train"]
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if commit.returncode == 0:
+        assert policy.config["git_commit"].removesuffix("+") == commit.stdout.strip()
     assert loop.read_config(folder) == small(tmp_path)
 
 
@@ -285,7 +291,7 @@ def test_tensorboard_logs_are_written_when_asked_for(tmp_path):
         (["-n", "0"], "n_timesteps must be an integer >= 1, got 0"),
         (["--seed", "-1"], "seed must be an integer in .0, 4294967295., got -1"),
         (["--learning-rate", "nan"], "learning_rate must be a finite number > 0, got nan"),
-        (["--hidden", "0"], "hidden must be an integer >= 1, got 0"),
+        (["--hidden", "0"], "hidden must be an integer in .1, 512., got 0"),
         (["-i", "nowhere"], "there is no run folder 'nowhere'"),
         (["-i", "nowhere", "--seed", "1"], "-i continues a run with its own configuration"),
     ],

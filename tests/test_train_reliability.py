@@ -18,6 +18,8 @@ from tests.test_train import arguments, rows, silent, small, state
 from train import loop
 from train.__main__ import main
 from train.algorithm import MarketMakingPPO
+from train.config import TrainingConfig
+from train.state import snapshot
 
 ROOT = Path(__file__).parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="fork and signals as POSIX has them")
@@ -55,6 +57,95 @@ def test_kill_at_any_moment_leaves_a_good_checkpoint(tmp_path, kills):
     assert unfinished > 0  # some of the kills really came in the middle of a save
 
 
+def go_on(folder: Path, saved) -> None:
+    """Continue a run, and tell after each checkpoint."""
+    save = loop.Recorder.save
+
+    def telling(self):
+        save(self)
+        saved.set()
+
+    loop.Recorder.save = telling  # type: ignore[method-assign]
+    loop.resume(folder, silent)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("kills", "rollouts", "in_a_save"), [(4, 40, 0), pytest.param(210, 1200, 20, marks=pytest.mark.proof)]
+)
+def test_killed_at_any_moment_training_ends_as_if_it_had_not_been(tmp_path, kills, rollouts, in_a_save, claim):
+    """Real runs that save after every rollout, so about half of their time; each goes on where the last was killed."""
+    changes = {"n_timesteps": 100 * rollouts, "eval_freq": 100}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MarketMakingPPO, "train", stop_after(2, MarketMakingPPO.train))
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            loop.start(small(tmp_path, **changes), silent)
+    folder = Path(str(stopped.value))
+    context, rng, unfinished, reached = multiprocessing.get_context("fork"), np.random.default_rng(0), 0, 0
+    for _ in range(kills):
+        saved = context.Event()
+        process = context.Process(target=go_on, args=(folder, saved))
+        process.start()
+        assert saved.wait(60)
+        time.sleep(rng.uniform(0, 0.02))
+        assert process.is_alive()  # there was something left to kill
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        unfinished += any(folder.glob("*.tmp"))
+        agents.load(folder)
+        _, record = checkpoint.load_tensors(folder, "state")
+        assert record["num_timesteps"] > reached  # what was saved once is never lost
+        reached = record["num_timesteps"]
+    claim("kills -9 of a training run in the middle of a save", "–", unfinished, in_a_save, at_least=True)
+    loop.resume(folder, silent)
+    whole = loop.start(small(tmp_path / "whole", **changes), silent)
+    assert state(folder) == state(whole)
+    assert rows(folder) == rows(whole)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in whole.iterdir())
+
+
+def stop_after(rollouts: int, train):
+    """An update that Ctrl-C interrupts once it has been done that often."""
+    done = []
+
+    def stopping(self):
+        done.append(self)
+        if len(done) > rollouts:
+            raise KeyboardInterrupt
+        train(self)
+
+    return stopping
+
+
+@pytest.mark.proof
+def test_saving_costs_at_most_twice_a_plain_save(tmp_path, claim):
+    """Against the same arrays in the same two files, written by safetensors alone and flushed to the disk."""
+    from safetensors.numpy import save_file
+
+    config = TrainingConfig()
+    algorithm = MarketMakingPPO(config.problem, config)
+    tensors, record = snapshot(algorithm, {})
+    policy = {name: values for name, values in tensors.items() if name.startswith("network.")}
+
+    def plain() -> None:
+        for name, arrays in (("state", tensors), ("policy", policy)):
+            save_file(arrays, tmp_path / f"{name}.plain")
+            with open(tmp_path / f"{name}.plain", "rb+") as file:
+                os.fsync(file.fileno())
+
+    def ours() -> None:
+        for name, arrays in (("state", tensors), ("policy", policy)):
+            checkpoint.save_tensors(tmp_path, name, arrays, record)
+
+    seconds: dict = {plain: [], ours: []}
+    for _ in range(60):  # by turns, so that a busy disk is busy for both
+        for save, taken in seconds.items():
+            started = time.perf_counter()
+            save()
+            taken.append(time.perf_counter() - started)
+    claim("time of a save over that of a plain one", "–", np.median(seconds[ours]) / np.median(seconds[plain]), 2)
+
+
 @posix
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
     """A limit on the size of files stands for the disk: the state fits, a larger one does not."""
@@ -79,14 +170,36 @@ except OSError as error:
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 
 
-def test_a_run_on_a_full_disk_ends_in_one_sentence(tmp_path, monkeypatch, capsys):
+@posix
+def test_a_run_on_a_full_disk_ends_in_one_sentence_and_goes_on_later(tmp_path):
+    """A real limit on the size of files, below that of a checkpoint, stands for the disk."""
+    whole = loop.start(small(tmp_path / "whole"), silent)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MarketMakingPPO, "train", stop_after(3, MarketMakingPPO.train))
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            loop.start(small(tmp_path), silent)
+    folder = Path(str(stopped.value))
+    before = state(folder)
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))\n"
+    code += "from train.__main__ import main; sys.exit(main(['-i', sys.argv[1]]))"
+    result = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 2
+    assert re.fullmatch(r"error: .*File too large.*\n", result.stderr)
+    assert state(folder) == before
+    agents.load(folder)
+    loop.resume(folder, silent)
+    assert state(folder) == state(whole)
+    assert rows(folder) == rows(whole)
+
+
+def test_a_run_without_space_ends_in_one_sentence(tmp_path, monkeypatch, capsys):
     """No space from the third checkpoint on; with space again, the run goes on as if nothing had been."""
     whole = loop.start(small(tmp_path / "whole"), silent)
     write, writes = checkpoint.write_atomically, []
 
     def full(path, data):
         writes.append(path)
-        if len(writes) > 5:
+        if len(writes) > 6:
             raise OSError(28, "No space left on device")
         write(path, data)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from agents.checkpoint import LARGEST_GRID, LARGEST_LAYER, MOST_LAYERS, fits
 from mmenv import Problem, _validate
 from mmenv.envs.registration import IDS
 
@@ -38,9 +39,9 @@ class TrainingConfig:
     eval_freq: int = _option(
         400_000, "transitions between exact grades, checkpoints and rows of progress.csv", at_least=1
     )
-    threads: int = _option(1, "torch threads", at_least=1)
+    threads: int = _option(1, "torch threads", at_least=1, at_most=1024)
 
-    rollout_size: int = _option(25_600, "transitions per rollout, rounded to whole sessions", at_least=2)
+    rollout_size: int = _option(25_600, "transitions per rollout, rounded to whole sessions", at_least=2, at_most=10**7)
     batch_size: int = _option(1280, "transitions per minibatch", at_least=2)
     n_epochs: int = _option(2, "passes over a rollout", at_least=1)
     learning_rate: float = _option(5e-3, "Adam's step size at the start; it falls linearly to 0", above=0)
@@ -51,7 +52,9 @@ class TrainingConfig:
     clip_range: float = _option(0.2, "PPO's clip range", above=0)
     vf_coef: float = _option(0.5, "weight of the critic's loss", above=0)
     max_grad_norm: float = _option(1.0, "largest norm of a gradient", above=0)
-    hidden: tuple[int, ...] = _option((32, 32), "widths of the hidden layers of actor and critic", at_least=1)
+    hidden: tuple[int, ...] = _option(
+        (32, 32), "widths of the hidden layers of actor and critic", at_least=1, at_most=LARGEST_LAYER
+    )
     fold: bool = _option(True, "use the symmetry of the market: see |q|, swap the sides where q < 0")
     noise_start: float = _option(0.55, "standard deviation of the noise on depths at the start [1/k]", above=0)
     noise_end: float = _option(0.02, "standard deviation of the noise on depths at the end [1/k]", above=0)
@@ -61,7 +64,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for entry in fields(self):
             object.__setattr__(self, entry.name, _checked(entry, getattr(self, entry.name)))
-        self.problem  # noqa: B018  (refuses what the environment would refuse)
+        if not fits(self.problem):  # refuses what the environment would refuse, too
+            raise ValueError(f"env_kwargs must state a market of at most {LARGEST_GRID:g} states")
 
     @property
     def problem(self) -> Problem:
@@ -101,9 +105,15 @@ def from_preset(preset: str, changes: Mapping[str, Any]) -> TrainingConfig:
 def _checked(entry: Any, value: Any) -> Any:
     """A field's value, or an error that names field, value and range."""
     name, rules, default = entry.name, entry.metadata["rules"], entry.default
+    if isinstance(default, str) and not isinstance(value, str):
+        raise TypeError(f"{name} must be text, got {value!r}")
     if name == "env":
         return _validate.choice("env", value if value in IDS else f"mmenv/{value}", IDS)
+    if name == "env_kwargs" and not isinstance(value, Mapping):
+        raise TypeError(f"env_kwargs must be names with values, got {value!r}")
     if name == "hidden":
+        if not isinstance(value, list | tuple) or len(value) > MOST_LAYERS:
+            raise ValueError(f"hidden must be at most {MOST_LAYERS} widths, got {value!r:.80}")
         return tuple(_validate.integer("hidden", width, **rules) for width in value)
     if isinstance(default, bool):
         if not isinstance(value, bool):

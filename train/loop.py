@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import platform
 import signal
@@ -74,7 +75,10 @@ def resume(folder: Path, report: Report) -> Path:
     algorithm = MarketMakingPPO(config.problem, config)
     tensors, record = checkpoint.load_tensors(folder, "state")
     restore(algorithm, tensors, record, folder)
-    return _run(algorithm, folder, report, seconds=record["seconds"], rows=record["rows"])
+    seconds, rows = record.get("seconds"), record.get("rows")
+    if not isinstance(seconds, float) or not isinstance(rows, int):
+        raise checkpoint.RunError(f"{folder / 'state.safetensors'} states no valid state: seconds or rows are missing")
+    return _run(algorithm, folder, report, seconds, rows)
 
 
 def read_config(folder: Path) -> TrainingConfig:
@@ -207,15 +211,25 @@ class Recorder(BaseCallback):
 
 
 def _kept_rows(path: Path, rows: int) -> list[dict[str, Any]]:
-    """Cut progress.csv to its header and first rows: what comes after them will be written again."""
+    """Cut progress.csv to its header and first rows: what comes after them will be written again.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
     kept: list[dict[str, Any]] = []
     if rows:
-        with open(path, newline="", encoding="utf-8") as file:
-            kept = list(csv.DictReader(file))[:rows]
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(kept)
+        try:
+            lines = checkpoint.read(path, checkpoint.LARGEST_FILE).decode("utf-8").splitlines()
+            kept = list(csv.DictReader(lines))[:rows]
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise checkpoint.RunError(f"{path} is damaged: {error}") from error
+        if any(set(row) != set(COLUMNS) for row in kept):
+            raise checkpoint.RunError(f"{path} is damaged: its columns must be {', '.join(COLUMNS)}")
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(kept)
+    checkpoint.write_atomically(path, text.getvalue().encode("utf-8"))
     return kept
 
 

@@ -34,7 +34,7 @@ def run(job: TrainingConfig | Path, bar: bool, label: str = "") -> tuple[int, Pa
         saved = f"; go on with: python -m train -i {interrupt}" if interrupt.args else ""
         print(f"\n{label}interrupted{saved}", file=sys.stderr)
         return INTERRUPTED, None
-    except (RunError, RecordingError, Poisoned, OSError) as error:
+    except (RunError, RecordingError, Poisoned, OSError, MemoryError) as error:
         print(f"{label}error: {error}", file=sys.stderr)
         return REFUSED, None
     print(f"{label}run folder: {done}", flush=True)
