@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 LARGEST_FILE = 256 * 2**20
 LARGEST_JSON = 2**20
-LARGEST_GRID = 10**8  # states
 LARGEST_LAYER = 512
 MOST_LAYERS = 4
 UNSEALED = 64 * "0"  # stands where the checksum will be while it is computed
@@ -60,8 +59,6 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
         problem = Problem.from_dict(config["problem"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RunError(f"{folder / 'config.json'} states no valid problem: {error}") from error
-    if not fits(problem):
-        raise RunError(f"{folder / 'config.json'} states a market of more than {LARGEST_GRID:g} states")
     tensors, record = load_tensors(folder, "policy")
     try:
         architecture = Architecture.from_dict(record["architecture"])
@@ -76,12 +73,6 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
     check_shapes(folder / "policy.safetensors", tensors, expected)
     network.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
     return TrainedPolicy(str(config.get("name", folder.name)), problem, network, config)
-
-
-def fits(problem: Problem) -> bool:
-    """Whether the states of a market are few enough to be tabulated."""
-    market = problem.market
-    return float(market.steps) * market.regimes * (2 * market.max_inventory + 1) <= LARGEST_GRID
 
 
 def read_config(folder: Path) -> dict[str, Any]:
