@@ -1,4 +1,4 @@
-"""Every registered market: a million sessions against the exact evaluation, brute force on a small instance, time."""
+"""Every registered market: two million sessions against the exact evaluation, brute force on a small instance, time."""
 
 from __future__ import annotations
 
@@ -16,20 +16,24 @@ from mmenv.envs.registration import IDS
 from mmenv.fitting import objectives_of
 from mmenv.linear_skew import best_linear_skew, linear_skew_table
 from tests import bruteforce_markets
+from tests.probes import PROBES
 from tests.statistics import Z_BOUND, Sums
 
 pytestmark = pytest.mark.proof
 
-SESSIONS = 1_000_000
+SESSIONS = 2_000_000
 PIECE = 10_000
 NAMES = [name for name in IDS if name not in ("mmenv/AvellanedaStoikov-v0", "mmenv/ExponentialUtility-v0")]
 
 
+@pytest.mark.parametrize("probe", PROBES)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_million_sessions_agree_with_the_exact_evaluation(name: str, claim: Callable[..., None]) -> None:
+def test_two_million_sessions_agree_with_the_exact_evaluation(
+    name: str, probe: str, claim: Callable[..., None]
+) -> None:
     problem = Problem.from_arguments(**IDS[name])
     market, objective = problem.market, problem.objective
-    quotes = solve(market, objective).quotes
+    quotes = PROBES[probe](market, objective)
     exact = evaluate_exactly(market, objective, quotes)
     sums = {
         "objective": Sums(exact.objective),
@@ -48,7 +52,7 @@ def test_a_million_sessions_agree_with_the_exact_evaluation(name: str, claim: Ca
         sums["final inventory mean"].add(final)
         sums["final inventory variance"].add((final - exact.final_inventory_mean) ** 2)
     for what, total in sums.items():
-        claim(f"{what} of a million sessions, in standard errors", "20 to 22", total.z(total.centre), Z_BOUND)
+        claim(f"{what} of two million sessions, in standard errors", "20 to 22", total.z(total.centre), Z_BOUND)
 
 
 @pytest.mark.parametrize("name", NAMES)
