@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 import zipfile
 from dataclasses import replace
 
@@ -15,9 +16,11 @@ from evaluate.benchmark import Benchmark, Entry, Task, command, grade_submission
 from evaluate.benchmark.leaderboard import LINE, tables
 from evaluate.benchmark.quotes import UNIT, QuotesError, read_quotes, write_quotes
 from evaluate.benchmark.submission import RECORD, SubmissionError
+from evaluate.text import markdown_table
 from mmenv import ExponentialPenalty, ExponentialUtility, Market, Problem, QuoteTable, solve
 from mmenv.linear_skew import best_linear_skew, linear_skew_table
 
+PAGE = (command.SHIPPED.parents[1] / "docs" / "benchmark.md").read_text(encoding="utf-8")
 MARKET = Market(steps=20, max_inventory=3, arrival_rate=30)
 HEDGED = Market(steps=6, max_inventory=2, hedge_cost=0.05)
 TINY = Benchmark(
@@ -312,6 +315,32 @@ def test_a_flipped_byte_anywhere_is_refused_or_harmless(folder):
     assert refused > len(data) / 2
 
 
+def test_a_damaged_npy_header_is_refused_or_harmless(folder):
+    """Behind a checksum that holds, 300 headers with up to three bytes overwritten: refused, or the same zeros."""
+    path, rng, refused = folder / "Plain-100-1.npz", np.random.default_rng(0), 0
+    for _ in range(300):
+        header = bytearray(array(ZEROS))
+        header[rng.integers(128)], header[rng.integers(128)], header[rng.integers(128)] = rng.choice(
+            list(b"([{',0\0 "), 3
+        )
+        archive(path, bid_depth=bytes(header), ask_depth=array(ZEROS))
+        try:
+            table = read_quotes(path, MARKET)
+        except QuotesError:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(table.bid_depth, ZEROS)
+    assert 150 < refused < 300
+
+
+def test_other_compressions_are_refused(folder):
+    with zipfile.ZipFile(folder / "Plain-100-1.npz", "w", zipfile.ZIP_LZMA) as file:
+        for name in ("bid_depth", "ask_depth"):
+            file.writestr(f"{name}.npy", array(ZEROS))
+    with pytest.raises(QuotesError, match="stored or deflated, got compression 14"):
+        read_quotes(folder / "Plain-100-1.npz", MARKET)
+
+
 ENTRY = """
 import numpy as np
 from evaluate.benchmark import Entry
@@ -364,3 +393,22 @@ def test_without_the_repository_the_command_says_where_submissions_are(tmp_path,
     monkeypatch.setattr(command, "SHIPPED", tmp_path / "site-packages" / "benchmarks")
     assert main(["benchmark"]) == 2
     assert "benchmarks/submissions of the repository" in capsys.readouterr().err
+
+
+def test_the_ten_lines_of_the_page_enter(tmp_path):
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    scope: dict = {}
+    exec(compile(block, "docs/benchmark.md", "exec"), scope)
+    submission = run(scope["entry"], TINY, tmp_path / "a", [TASK])
+    assert submission.runs[TASK].transitions == 80
+    assert grade_submission(submission, TINY)[0].grade.gap > 0
+
+
+def test_the_page_shows_what_the_command_prints():
+    submissions = command.read_all([], version_0())
+    assert "mmenv PPO" in [submission.about.name for submission in submissions]
+    scores = [score for one in submissions for score in grade_submission(one, version_0())]
+    shown = tables(scores, version_0())
+    assert len(shown) == PAGE.count("### ")
+    for title, rows in shown.items():
+        assert f"### {title}\n\n{markdown_table(rows)}\n" in PAGE, title

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -25,6 +26,17 @@ from mmenv.quotes import QuoteTable
 UNIT = 1024
 DEPTHS = ("bid_depth", "ask_depth")
 HEADER = 10_000  # bytes of a member that are no numbers, at most
+# What a damaged archive or npy header makes zipfile and NumPy raise; the last two come from parsing the header.
+DAMAGE = (
+    KeyError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    SyntaxError,
+    tokenize.TokenError,
+)
 NUMBERS = {"f4", "f8", "i1", "i2", "i4", "i8"}
 
 
@@ -71,7 +83,7 @@ def read_quotes(path: Path, market: Market) -> QuoteTable:
         table.check(market, on_ticks=False)
     except OSError as error:
         raise QuotesError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (KeyError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         if isinstance(error, QuotesError):
             raise
         raise QuotesError(f"{path} is no file of quotes: {error}") from error
@@ -84,6 +96,8 @@ def _array(path: Path, archive: zipfile.ZipFile, name: str, market: Market) -> n
     member = archive.getinfo(f"{name}.npy")
     if member.file_size > largest:
         raise QuotesError(f"{path} must hold at most {largest} bytes as {name}, got {member.file_size}")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise QuotesError(f"{path} must be stored or deflated, got compression {member.compress_type}")
     with archive.open(member) as stream:
         if np.lib.format.read_magic(stream) != (1, 0):
             raise QuotesError(f"{path} must hold {name} in version 1.0 of the npy format")
