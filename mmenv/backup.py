@@ -15,9 +15,10 @@ import numpy as np
 from scipy.special import expit, log_expit
 
 from mmenv import informed
-from mmenv.fills import FillLaw, utility
+from mmenv.fills import FillLaw
 from mmenv.market import Market
 from mmenv.objectives import Objective
+from mmenv.utility import certainty_equivalent
 
 RESPONSE_ROUNDS = 200
 RESPONSE_TOLERANCE = 1e-13  # of a depth, relative to 1/k + |depth|
@@ -68,8 +69,8 @@ class Side:
         return replace(self, quoted=self.quoted[at])
 
     def only(self, states: np.ndarray) -> Side:
-        """The side in some of the states, which become the last axis."""
-        regime, _ = np.nonzero(states)
+        """The side in some of the states, shape (..., regimes, 2Q+1), which become the last axis."""
+        regime = np.nonzero(states)[-2]
         share = None if self.share is None else self.share[regime, 0]
         quoted = np.broadcast_to(self.quoted, states.shape)[states]
         return Side(self.law.at(regime), quoted, share, self.jump[regime, 0])
@@ -128,7 +129,7 @@ def expected_after(market: Market, gamma: float, after: np.ndarray) -> np.ndarra
     with np.errstate(divide="ignore"):
         log_chance = np.log(market.transition)
     return mean + certainty_equivalent(
-        tuple((log_chance[:, z, None], after[..., z, None, :] - mean) for z in range(market.regimes)), gamma
+        [(log_chance[:, z, None], after[..., z, None, :] - mean) for z in range(market.regimes)], gamma
     )
 
 
@@ -179,7 +180,7 @@ class Backup:
     def value(self, bid_depth: np.ndarray, ask_depth: np.ndarray) -> np.ndarray:
         """Value before the step of quoting these depths."""
         if self.gamma > 0:
-            return self.kept + certainty_equivalent(tuple(self._lottery(bid_depth, ask_depth)), self.gamma)
+            return self.kept + certainty_equivalent([*self._lottery(bid_depth, ask_depth)], self.gamma)
         bid, ask = self.bid.probability(bid_depth), self.ask.probability(ask_depth)
         earned_bid = np.where(bid > 0, bid_depth, 0.0)
         earned_ask = np.where(ask > 0, ask_depth, 0.0)
@@ -292,12 +293,12 @@ class Backup:
         if law.curve is not None:
             ticks = self.market.ticks(low, high)
             depth = ticks.reshape(-1, *[1] * gain.ndim)
-            return ticks[np.argmax(law.probability(depth) * utility(depth + gain, self.gamma), axis=0)]
+            return ticks[np.argmax(law.worth(depth, gain, self.gamma), axis=0)]
         best = law.best_depth(gain, self.gamma, low, high)
         # One peak, so the best tick is one of the two beside it.
         narrow = np.clip(np.floor(best / tick) * tick, low, high)
         wide = np.clip((np.floor(best / tick) + 1) * tick, low, high)
-        worths = [law.probability(depth) * utility(depth + gain, self.gamma) for depth in (narrow, wide)]
+        worths = [law.worth(depth, gain, self.gamma) for depth in (narrow, wide)]
         return np.where(worths[0] > worths[1], narrow, wide)
 
     def _log_odds(self, side: Side, depth: np.ndarray, gain: np.ndarray) -> np.ndarray:
@@ -347,20 +348,3 @@ def _synergy_gain(synergy: np.ndarray, other_odds: np.ndarray, gamma: float) -> 
         return small
     large = -np.logaddexp(log_expit(-other_odds), log_expit(other_odds) + tilt) / gamma
     return np.where(np.abs(tilt) <= 1, small, large)
-
-
-def certainty_equivalent(outcomes: tuple[tuple[np.ndarray, Any], ...], gamma: float) -> np.ndarray:
-    """-(1/gamma) ln sum P exp(-gamma gain), where the outcomes are all the (ln P, gain) of a lottery."""
-    tilts = [np.where(log_chance > -np.inf, -gamma * gain, 0.0) for log_chance, gain in outcomes]
-    # Where nothing is far from zero, expm1 keeps every digit; elsewhere logarithms keep everything finite.
-    far = np.maximum.reduce([np.abs(tilt) for tilt in tilts]) > 1
-    near = [
-        np.exp(log_chance) * np.expm1(np.minimum(tilt, 1.0))
-        for (log_chance, _), tilt in zip(outcomes, tilts, strict=True)
-    ]
-    small = -np.log1p(np.where(far, 0.0, sum(near))) / gamma
-    if not far.any():
-        return small
-    exponents = np.stack([log_chance + tilt for (log_chance, _), tilt in zip(outcomes, tilts, strict=True)])
-    top = exponents.max(axis=0)
-    return np.where(far, -(top + np.log(np.exp(exponents - top).sum(axis=0))) / gamma, small)

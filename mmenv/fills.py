@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mmenv.curves import Curve
+from mmenv.utility import certainty_equivalent
 
 TINY = np.finfo(float).tiny
 NEWTON_STEPS = 100
@@ -120,6 +121,16 @@ class FillLaw(ABC):
             return self._best_exponential(gain, risk_aversion, low, high)
         return self._best_searched(gain, risk_aversion, low, high)
 
+    def worth(self, depth: np.ndarray, gain: np.ndarray, risk_aversion: float) -> np.ndarray:
+        """The certainty equivalent of quoting `depth`, in which probability * u(depth + gain) rises [price].
+
+        Unlike that product it does not lose its digits where a fill is nearly certain, or a utility nearly full.
+        """
+        if risk_aversion == 0:
+            return self.probability(depth) * (depth + gain)
+        fill, no_fill = self.log_chances(depth)
+        return certainty_equivalent(((no_fill, 0.0), (fill, depth + gain)), risk_aversion)
+
     @abstractmethod
     def _best_exponential(self, gain: np.ndarray, risk_aversion: float, low: float, high: float) -> np.ndarray:
         """`best_depth` with the exponential curve."""
@@ -129,7 +140,7 @@ class FillLaw(ABC):
         assert self.curve is not None
 
         def worth(depth: np.ndarray) -> np.ndarray:
-            return self.probability(depth) * utility(depth + gain, risk_aversion)
+            return self.worth(depth, gain, risk_aversion)
 
         capped = np.ravel(self.curve.reach(np.asarray(self.log_arrivals, dtype=float)))
         net = np.concatenate([np.linspace(low, high, NET), self.curve.kinks, capped])
@@ -141,14 +152,6 @@ class FillLaw(ABC):
             found = _golden(worth, np.minimum(best, net[neighbour]), np.maximum(best, net[neighbour]))
             best = np.where(worth(found) > worth(best), found, best)
         return best
-
-
-def utility(profit: np.ndarray, risk_aversion: float) -> np.ndarray:
-    """u(x) = (1 - exp(-gamma x)) / gamma, or x at gamma = 0."""
-    if risk_aversion == 0:
-        return profit
-    with np.errstate(over="ignore"):
-        return -np.expm1(-risk_aversion * profit) / risk_aversion
 
 
 def _golden(worth: Callable[[np.ndarray], np.ndarray], left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from mmenv import _validate
 from mmenv.dynamics import Fills, Quotes, State, hedged_inventory
 from mmenv.market import Market
 from mmenv.objectives import Objective
+from mmenv.utility import utility
 
 REWARD_FORMS = ("realised", "expected", "surrogate")
 
@@ -105,7 +106,7 @@ class Rewards:
         charge = charge.ravel()
         change = bid_only * (charge[at + 1] - charge[at]) + ask_only * (charge[at - 1] - charge[at])
         fee = market.fill_fee
-        earned = bid * _utility(quotes.bid_depth - fee, gamma) + ask * _utility(quotes.ask_depth - fee, gamma)
+        earned = bid * utility(quotes.bid_depth - fee, gamma) + ask * utility(quotes.ask_depth - fee, gamma)
         if market.informed:
             earned = earned - self._adverse_selection(bid, ask, regime)
         return earned - charge[at] - change - cost
@@ -127,8 +128,3 @@ class Rewards:
         move = self.objective.risk_aversion * variance * q**2 / 2 - market.by_regime("drift") * market.dt * q
         charges = np.stack([self.running + move, self.final + move])
         return np.pad(charges, ((0, 0), (0, 0), (1, 1)), mode="edge")
-
-
-def _utility(earned: Any, gamma: float) -> Any:
-    """CARA utility of a profit, (1 - exp(-gamma x)) / gamma, or x at gamma = 0."""
-    return earned if gamma == 0 else -np.expm1(-gamma * np.asarray(earned)) / gamma

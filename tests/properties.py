@@ -15,33 +15,41 @@ def check_problem(market: Market, objective: Objective) -> float:
     solution = solve(market, objective)
     quotes = solution.quotes
     assert np.isfinite(solution.value).all()
-    for side in (quotes.bid_depth[..., :-1], quotes.ask_depth[..., 1:]):
-        assert ((side >= market.min_depth) & (side <= market.max_depth)).all()
+    low, high = market.depth_range
+    for side, quoted in zip((quotes.bid_depth, quotes.ask_depth), quotes.quoted, strict=True):
+        assert ((side[quoted] >= low) & (side[quoted] <= high)).all()
     assert 0 <= solution.binding <= 1 + 1e-12
 
-    # No step can earn more than both sides at the largest depth; no utility exceeds its mean.
-    reachable = 2 * market.steps * max(market.max_depth, 0.0)
+    # No step can earn more than both sides at the largest depth, the rebates, and the drift of a full inventory;
+    # informed takers only cost, and no utility exceeds its mean.
+    drift = float(np.abs(market.by_regime("drift")).max()) * market.dt * market.max_inventory
+    reachable = market.steps * (2 * max(high, 0.0) + 2 * max(-market.fill_fee, 0.0) + drift)
     assert solution.optimum <= reachable * (1 + 1e-12)
 
-    for depth in (market.min_depth, market.max_depth):
+    unit = float(np.max(1 / market.by_regime("bid_depth_decay")))
+    for depth in (low, high):
         constant = np.full(market.grid_shape, depth)
         other = evaluate_exactly(market, objective, quote_table(constant, constant)).value
-        assert (other <= solution.value + 1e-10 * np.maximum(1 / market.depth_decay, np.abs(solution.value))).all()
+        assert (other <= solution.value + 1e-10 * np.maximum(unit, np.abs(solution.value))).all()
 
     found = evaluate_exactly(market, objective, quotes)
     size = max(1e-300, float(np.abs(solution.value).max()))
     assert abs(found.objective - solution.optimum) <= 1e-10 * size
+    informed = float(np.max(market.by_regime("informed_share") * market.by_regime("informed_jump")))
+    trade = market.trade_cost(2 * market.max_inventory) if market.hedges else 0.0
+    units = min(market.max_inventory, market.steps * (2 * market.max_inventory if market.hedges else 1))
     limits = {
-        "profit_mean": 2 * market.steps * max(abs(market.min_depth), abs(market.max_depth)),
-        "final_inventory_mean": min(market.max_inventory, market.steps),
-        "final_inventory_std": min(market.max_inventory, market.steps),
+        "profit_mean": market.steps * (2 * (max(abs(low), abs(high)) + abs(market.fill_fee) + informed) + drift + trade),
+        "final_inventory_mean": units,
+        "final_inventory_std": units,
     }
     for name, limit in limits.items():
         assert abs(getattr(found, name)) <= limit * (1 + 1e-9), name
     assert math.isfinite(found.profit_std)
     assert found.profit_std >= 0
-    slack = 1e-9 * (abs(market.min_depth) + abs(market.max_depth))
-    assert 2 * market.min_depth - slack <= found.mean_spread <= 2 * market.max_depth + slack
+    assert math.isfinite(found.profit_mean)
+    slack = 1e-9 * (abs(low) + abs(high))
+    assert 2 * low - slack <= found.mean_spread <= 2 * high + slack or math.isnan(found.mean_spread)
     assert (found.visits >= 0).all()
     np.testing.assert_allclose(found.visits.sum(axis=(1, 2)), 1, rtol=1e-9)
 

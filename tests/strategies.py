@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -62,6 +63,67 @@ def markets(draw: st.DrawFn) -> Market:
         max_depth=price * (low + draw(sizes(1e-3, 100))),
         fill_law=draw(st.sampled_from(["linear", "poisson"])),
     )
+
+
+@st.composite
+def rich_markets(draw: st.DrawFn) -> Market:
+    """Any market with regimes, drift, unlike sides, informed takers, fees, ticks, fill curves and a hedge venue."""
+    regimes, steps = draw(st.integers(1, 3)), draw(st.integers(1, 8))
+    horizon, price = draw(sizes(1e-6, 1e6)), draw(sizes(1e-6, 1e6))
+    low, width = draw(st.floats(-20, 20)), draw(sizes(1e-2, 50))
+
+    def each(numbers: st.SearchStrategy[float], unit: float) -> Any:
+        values = [unit * draw(numbers) for _ in range(regimes)]
+        return values if regimes > 1 else values[0]
+
+    arrivals, decays = st.one_of(st.just(0.0), sizes(1e-9, 1e4)), sizes(0.1, 10)
+    options: dict[str, Any] = {}
+    if draw(st.booleans()):
+        options["tick"] = price * width / draw(st.integers(1, 40))
+    if draw(st.booleans()):
+        options["hedge_cost"] = price * draw(sizes(1e-4, 10))
+        options["hedge_fixed_cost"] = price * draw(st.one_of(st.just(0.0), sizes(1e-4, 10)))
+    if draw(st.booleans()):
+        options["informed_share"] = each(st.floats(0, 1), 1.0)
+        options["informed_jump"] = each(sizes(1e-4, 100), price)
+    if regimes > 1:
+        leaving = st.one_of(st.just(0.0), sizes(1e-3, 1e3)).map(lambda rate: rate / horizon)
+        rates = [[0.0 if i == j else draw(leaving) for j in range(regimes)] for i in range(regimes)]
+        for i, row in enumerate(rates):
+            row[i] = -sum(row)
+        options |= {"transition_rates": rates, "initial_regime": draw(st.integers(0, regimes - 1))}
+    return Market(
+        initial_mid=price * draw(st.floats(-1e4, 1e4)),
+        volatility=each(st.one_of(st.just(0.0), sizes(1e-4, 1e4)), price),
+        drift=each(st.floats(-100, 100), price / horizon),
+        horizon=horizon,
+        steps=steps,
+        bid_arrival_rate=each(arrivals, steps / horizon),
+        ask_arrival_rate=each(arrivals, steps / horizon),
+        bid_depth_decay=each(decays, 1 / price),
+        ask_depth_decay=each(decays, 1 / price),
+        max_inventory=draw(st.integers(1, 6)),
+        min_depth=price * low,
+        max_depth=price * (low + width),
+        fill_law=draw(st.sampled_from(["linear", "poisson"])),
+        fill_curve=draw(curves(price)),
+        fee=price * draw(st.floats(-1, 1)),
+        fee_rate=draw(st.floats(-0.01, 0.01)),
+        **options,
+    )
+
+
+@st.composite
+def curves(draw: st.DrawFn, price: float) -> Any:
+    """Any fill curve."""
+    kind = draw(st.sampled_from(["exponential", "power", "table"]))
+    if kind == "power":
+        return {"name": "power", "scale": price * draw(sizes(0.1, 10)), "exponent": draw(sizes(1.1, 10))}
+    if kind == "table":
+        depths = [0.0, *itertools.accumulate(price * draw(sizes(0.1, 2)) for _ in range(3))]
+        falls = [0.0, *itertools.accumulate(draw(st.floats(0, 2)) for _ in range(3))]
+        return {"name": "table", "depths": depths, "factors": [math.exp(-fall) for fall in falls]}
+    return kind
 
 
 @st.composite

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmenv import ExponentialPenalty, ExponentialUtility, Market, Objective, QuadraticPenalty
 from tests.properties import check_problem
-from tests.strategies import markets, objectives
+from tests.strategies import markets, objectives, rich_markets
 
 pytestmark = pytest.mark.proof
 
@@ -45,11 +45,12 @@ BAD: dict[tuple[type, str], st.SearchStrategy[Any]] = {
 }
 
 
-def test_any_valid_problem_has_finite_bounded_answers(claim: Callable[..., None]) -> None:
+@pytest.mark.parametrize("kind", [markets, rich_markets], ids=["plain", "rich"])
+def test_any_valid_problem_has_finite_bounded_answers(kind: Any, claim: Callable[..., None]) -> None:
     checked = []
 
     @THOROUGH
-    @given(market=markets(), objective=objectives())
+    @given(market=kind(), objective=objectives())
     def check(market: Market, objective: Objective) -> None:
         objective.check(market)
         check_problem(market, objective)
