@@ -37,9 +37,10 @@ def check_problem(market: Market, objective: Objective) -> float:
     assert abs(found.objective - solution.optimum) <= 1e-10 * size
     informed = float(np.max(market.by_regime("informed_share") * market.by_regime("informed_jump")))
     trade = market.trade_cost(2 * market.max_inventory) if market.hedges else 0.0
+    step = 2 * (max(abs(low), abs(high)) + abs(market.fill_fee) + informed) + drift + trade
     units = min(market.max_inventory, market.steps * (2 * market.max_inventory if market.hedges else 1))
     limits = {
-        "profit_mean": market.steps * (2 * (max(abs(low), abs(high)) + abs(market.fill_fee) + informed) + drift + trade),
+        "profit_mean": market.steps * step,
         "final_inventory_mean": units,
         "final_inventory_std": units,
     }

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmenv import Market, Objective, QuoteTable
 from mmenv.quotes import as_quote_table, quote_table
 from tests.properties import check_problem
-from tests.strategies import BAD_FIELDS, markets, objectives
+from tests.strategies import BAD_FIELDS, markets, objectives, rich_markets
 
 BAD = [(name, value) for name, values in BAD_FIELDS.items() for value in values]
 
@@ -126,8 +127,8 @@ def test_clipping_keeps_unquoted_sides_unquoted() -> None:
     assert table.ask_depth.tolist() == [[[np.inf, 3, 3]]]
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(market=markets(), objective=objectives())
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(market=st.one_of(markets(), rich_markets()), objective=objectives())
 def test_any_valid_problem_has_finite_bounded_answers(market: Market, objective: Objective) -> None:
     try:
         objective.check(market)
