@@ -33,6 +33,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.environments
+	$(BIN)/python -m benchmarks.solver
 
 pretrained: $(VENV)/.train
 	$(BIN)/python -m benchmarks.pretrained
