@@ -21,6 +21,7 @@ PARTS = {
     "card": "what a run is good for, how good it is, how it was made: its card, or a folder to share",
     "benchmark": "the leaderboard of a benchmark that any algorithm can enter; see docs/benchmark.md",
     "tables": "the tables of Avellaneda & Stoikov (2008) rerun, and what their formula gives away",
+    "robustness": "what policies made for one market lose in another",
     "article": "an article's claims on market makers, put to the test",
 }
 
@@ -145,6 +146,12 @@ def _tables(arguments: Sequence[str]) -> int:
     return tables.main(arguments)
 
 
+def _robustness(arguments: Sequence[str]) -> int:
+    from evaluate import robustness
+
+    return robustness.main(arguments)
+
+
 def _article(arguments: Sequence[str]) -> int:
     from evaluate import article
 
@@ -158,12 +165,13 @@ _PARTS: dict[str, Callable[[Sequence[str]], int]] = {
     "card": _card,
     "benchmark": _benchmark,
     "tables": _tables,
+    "robustness": _robustness,
     "article": _article,
 }
 
 
 def _report_parser() -> argparse.ArgumentParser:
-    parts = "\n".join(f"  {name:9s} {text}" for name, text in PARTS.items())
+    parts = "\n".join(f"  {name:10s} {text}" for name, text in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m evaluate",
         formatter_class=argparse.RawDescriptionHelpFormatter,
