@@ -125,7 +125,7 @@ def as_problem(env_or_market: Any, objective: Objective | None = None) -> Proble
         raise TypeError(f"expected an environment of mmenv, a Problem or a Market, got {env_or_market!r}")
     if objective is None or objective == problem.objective:
         return problem
-    return Problem(problem.market, objective)
+    return Problem(problem.market, objective, regime_observation=problem.regime_observation)
 
 
 def _unwrap(env: Any) -> Any:

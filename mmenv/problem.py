@@ -21,18 +21,23 @@ class Problem:
         market: the market.
         objective: what is maximised.
         reward: "realised", "expected" (additive objectives) or "surrogate" (CARA).
+        regime_observation: how observations tell the regime: "one_hot", "values" (of the parameters that differ) or
+            "hidden".
 
     Raises:
-        ValueError: a penalty overflows in the market, or the objective has no such reward form.
+        ValueError: a penalty overflows in the market, the objective has no such reward form, or there is no such
+            observation.
     """
 
     market: Market = field(default_factory=Market)
     objective: Objective = field(default_factory=ExponentialPenalty)
     reward: str = "realised"
+    regime_observation: str = "one_hot"
 
     def __post_init__(self) -> None:
         self.objective.check(self.market)
         Rewards(self.market, self.objective, self.reward)
+        Codec(self.market, self.objective, self.regime_observation)
 
     @cached_property
     def rewards(self) -> Rewards:
@@ -42,11 +47,16 @@ class Problem:
     @cached_property
     def codec(self) -> Codec:
         """The observation and action boxes, and the map between them and arrays."""
-        return Codec(self.market, self.objective)
+        return Codec(self.market, self.objective, self.regime_observation)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `Problem.from_dict` reads them back."""
-        return {"market": self.market.to_dict(), "objective": self.objective.to_dict(), "reward": self.reward}
+        return {
+            "market": self.market.to_dict(),
+            "objective": self.objective.to_dict(),
+            "reward": self.reward,
+            "regime_observation": self.regime_observation,
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Problem:
@@ -55,7 +65,9 @@ class Problem:
         Raises:
             TypeError, ValueError: as the fields do.
         """
-        return cls(Market.from_dict(values["market"]), objective_from_dict(values["objective"]), values["reward"])
+        market, objective = Market.from_dict(values["market"]), objective_from_dict(values["objective"])
+        seen = values.get("regime_observation", "one_hot")  # older files do not say
+        return cls(market, objective, values["reward"], seen)
 
     @classmethod
     def from_arguments(
@@ -63,6 +75,7 @@ class Problem:
         market: Market | Mapping[str, Any] | None = None,
         objective: Objective | Mapping[str, Any] | None = None,
         reward: str = "realised",
+        regime_observation: str = "one_hot",
         **parameters: Any,
     ) -> Problem:
         """Build a problem from the keyword arguments of an environment.
@@ -71,6 +84,7 @@ class Problem:
             market: a Market, or its fields as a mapping; not together with `parameters`.
             objective: an Objective, or a mapping such as {"name": "exponential_penalty", "weight": 1.0}.
             reward: the reward form.
+            regime_observation: how observations tell the regime.
             parameters: fields of Market, by name.
 
         Raises:
@@ -87,4 +101,4 @@ class Problem:
             objective = ExponentialPenalty()
         elif not isinstance(objective, Objective):
             objective = objective_from_dict(objective)
-        return cls(market, objective, reward)
+        return cls(market, objective, reward, regime_observation)

@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from mmenv.market import Market
+from mmenv import _validate
+from mmenv.market import PER_REGIME, Market
 from mmenv.objectives import Objective
 from mmenv.quotes import QuoteTable, quote_table
+
+# How an observation tells the regime: an entry for each, the values of the parameters it sets, or not at all.
+REGIME_OBSERVATIONS = ("one_hot", "values", "hidden")
 
 
 def trading_rate(market: Market) -> float:
@@ -76,6 +80,9 @@ class Codec:
     | 2 | 2 exp(-t/tau) - 1, nearness of the end in relaxation times | [-1, 1] |
     | 3 + z | 1 in regime z, else 0; only in a market of several regimes | [0, 1] |
 
+    With `regime_observation` "values", entries 3 and on are the parameters that differ between regimes instead, in the
+    order of Market's fields, each from 0 at its least to 1 at its most; with "hidden" there are none of them.
+
     Natural scales are those of parameters averaged over the regimes by the time spent in each.
 
     Action (float32): two numbers in [-1, 1], mapped affinely to the box of depths, and to the nearest tick in a
@@ -85,6 +92,26 @@ class Codec:
 
     market: Market
     objective: Objective
+    regime_observation: str = "one_hot"
+
+    def __post_init__(self) -> None:
+        _validate.choice("regime_observation", self.regime_observation, REGIME_OBSERVATIONS)
+
+    @cached_property
+    def regime_entries(self) -> np.ndarray:
+        """What observations tell of each regime, shape (regimes, entries), in [0, 1]."""
+        if self.market.regimes == 1 or self.regime_observation == "hidden":
+            return np.empty((self.market.regimes, 0))
+        if self.regime_observation == "one_hot":
+            return np.eye(self.market.regimes)
+        rows = [self.market.by_regime(name)[:, 0] for name in PER_REGIME if np.ndim(getattr(self.market, name))]
+        shown = [(row - row.min()) / np.ptp(row) for row in rows if np.ptp(row) > 0]
+        return np.reshape(shown, (len(shown), self.market.regimes)).T
+
+    @cached_property
+    def tells_regime(self) -> bool:
+        """Whether observations of different regimes always differ."""
+        return len(np.unique(self.regime_entries, axis=0)) == self.market.regimes
 
     @cached_property
     def observations(self) -> np.ndarray:
@@ -97,7 +124,7 @@ class Codec:
             market.inventories / inventory_scale(market, self.objective),
             (2 * left / market.horizon - 1)[:, None, None],
             (2 * np.exp(-left / tau) - 1)[:, None, None],
-            *(np.eye(market.regimes)[:, :, None] if market.regimes > 1 else ()),
+            *self.regime_entries.T[:, :, None],
         )
         table = np.stack([np.broadcast_to(entry, shape) for entry in entries], axis=-1).astype(np.float32)
         table.flags.writeable = False
@@ -144,10 +171,17 @@ class Codec:
         return np.rint(observations[..., 0].astype(np.float64) * scale).astype(np.int64)
 
     def regime(self, observations: np.ndarray) -> np.ndarray:
-        """The regimes that observations of shape (..., entries) show, shape (...), int64."""
+        """The regimes that observations of shape (..., entries) show, shape (...), int64.
+
+        Raises:
+            ValueError: observations of two regimes are alike.
+        """
+        if not self.tells_regime:
+            raise ValueError(f"observations do not tell the regime where they are {self.regime_observation!r}")
         if self.market.regimes == 1:
             return np.zeros(observations.shape[:-1], dtype=np.int64)
-        return observations[..., 3 : 3 + self.market.regimes].argmax(axis=-1)
+        away = np.abs(observations[..., None, 3:] - self.regime_entries.astype(np.float32)).sum(axis=-1)
+        return away.argmin(axis=-1)
 
     def depths(self, actions: np.ndarray) -> np.ndarray:
         """Actions to depths [price], same shape, float64; actions beyond the box are clipped to it."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as check_sb3
 
 import mmenv
 from mmenv import (
@@ -30,6 +34,7 @@ from mmenv.markout import markout
 from mmenv.quotes import quote_table
 from mmenv.regimes import rouwenhorst
 from mmenv.solver import state_visits
+from mmenv.spaces import REGIME_OBSERVATIONS
 from tests import bruteforce_markets
 from tests.general_markets import RICH, random_market
 from tests.statistics import Z_BOUND, Sums
@@ -640,6 +645,42 @@ def test_tables_off_the_ticks_are_refused_and_rounded_to_the_wider() -> None:
 def test_a_tape_without_regimes_is_refused_where_there_are_some() -> None:
     with pytest.raises(ValueError, match="regimes"):
         simulate(RICH, random_table(RICH, 0), Tape(*np.zeros((3, RICH.steps, 2))))
+
+
+@pytest.mark.parametrize("seen", REGIME_OBSERVATIONS)
+def test_conventions_hold_however_the_regime_is_told(seen: str) -> None:
+    entries = {"one_hot": 3, "values": 7, "hidden": 0}[seen]
+    env = gymnasium.make("mmenv/AvellanedaStoikov-v0", market=RICH.to_dict(), regime_observation=seen)
+    spec = json.loads(env.spec.to_json())
+    assert spec["kwargs"]["regime_observation"] == seen
+    assert env.observation_space.shape == (3 + entries,)
+    check_env(env.unwrapped, skip_render_check=True)
+    check_sb3(env.unwrapped)
+    copy = pickle.loads(pickle.dumps(env.unwrapped))
+    problem = Problem.from_dict(json.loads(json.dumps(env.unwrapped.problem.to_dict())))
+    assert copy.problem == problem == env.unwrapped.problem
+    vector = MarketMakingVectorEnv(5, market=RICH, regime_observation=seen)
+    vec_env = MarketMakingVecEnv(5, market=RICH, regime_observation=seen, seed=3)
+    np.testing.assert_array_equal(vector.reset(seed=3)[0], vec_env.reset())
+    middle = mmenv.grade(env, lambda observations: np.zeros((len(observations), 2)))
+    assert middle.objective < middle.optimum
+
+
+def test_the_regime_is_told_by_its_values() -> None:
+    codec = Problem(RICH, regime_observation="values").codec
+    shown = codec.observations[3, :, RICH.max_inventory]
+    volatility, drift = (np.array(getattr(RICH, name)) for name in ("volatility", "drift"))
+    np.testing.assert_allclose(shown[:, 3], (volatility - 1.0) / 1.5, rtol=1e-6)
+    np.testing.assert_allclose(shown[:, 4], (drift + 9.0) / 15.0, rtol=1e-6)
+    np.testing.assert_array_equal(codec.regime(codec.observations[:, 2]), 2)
+    hidden = Problem(RICH, regime_observation="hidden").codec
+    assert (np.ptp(hidden.observations, axis=1) == 0).all()
+    with pytest.raises(ValueError, match="do not tell the regime"):
+        hidden.regime(hidden.observations)
+    with pytest.raises(
+        ValueError, match="regime_observation must be one of 'one_hot', 'values', 'hidden', got 'drift'"
+    ):
+        Problem(RICH, regime_observation="drift")
 
 
 def test_a_market_survives_json() -> None:

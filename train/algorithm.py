@@ -39,7 +39,12 @@ class MarketMakingPPO(LeanPPO):
         market = problem.market
         sessions = max(1, round(config.rollout_size / market.steps))
         self._sessions = MarketMakingVecEnv(
-            sessions, market, problem.objective, reward=problem.reward, tape=config.tape or None
+            sessions,
+            market,
+            problem.objective,
+            reward=problem.reward,
+            tape=config.tape or None,
+            regime_observation=problem.regime_observation,
         )
         architecture = Architecture.for_problem(problem, config.hidden, config.fold)
         super().__init__(
@@ -102,9 +107,10 @@ class MarketMakingPPO(LeanPPO):
     def _finish_rollout(self, buffer: RolloutBuffer, dones: np.ndarray) -> None:
         """Centre the rewards, then compute values, log-probabilities and advantages."""
         self._normalise(buffer.rewards)
-        if self.config.tape or not self.config.expected_next_value:  # a recording does not obey the market's fill law
-            return super()._finish_rollout(buffer, dones)
         market, codec = self.problem.market, self.problem.codec
+        # A recording does not obey the market's fill law, and where the regime is hidden so is what may follow.
+        if self.config.tape or not self.config.expected_next_value or not codec.tells_regime:
+            return super()._finish_rollout(buffer, dones)
         with torch.no_grad():
             grid = self._grid_values()
             rows = torch.from_numpy(buffer.observations).flatten(0, 1), torch.from_numpy(buffer.actions).flatten(0, 1)

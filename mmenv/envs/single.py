@@ -46,6 +46,9 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     | 2 | nearness of the end in relaxation times, 2 exp(-t/tau) - 1 | [-1, 1] |
     | 3 + z | 1 in regime z, else 0; only in a market of several regimes | [0, 1] |
 
+    With `regime_observation="values"` entries 3 and on are the parameters that differ between regimes, each from 0 at
+    its least to 1 at its most; with "hidden" the regime is not shown.
+
     ## Reward
     `realised` (default): what the step paid, spread earned + inventory profit - penalty; for CARA the increment
     of utility. `expected` (additive objectives): its expectation given state and quotes, same optimum and far
@@ -61,7 +64,8 @@ class MarketMakingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     units traded, and `hedge_cost`.
 
     ## Arguments
-    Any field of `mmenv.Market` by name (or `market`), `objective`, `reward`, `render_mode`, and `index`: which
+    Any field of `mmenv.Market` by name (or `market`), `objective`, `reward`, `regime_observation` ("one_hot", "values"
+    or "hidden"), `render_mode`, and `index`: which
     of the streams of a seed this environment plays. Environment `index` of `MarketMakingVectorEnv` sees the same.
     `tape`: a recorded tape, or the file of one, to play instead of sessions of the market (docs/real-markets.md).
 
