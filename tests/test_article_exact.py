@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from evaluate.article import families, played, risk, trader
+from evaluate.article import families, hedging, played, trader
 from evaluate.article.calibration import calibrated, mean_square_inventory
 from evaluate.article.chain import Chain, half_life, time_to
 from mmenv import ExponentialPenalty, Market, QuadraticPenalty, QuoteTable, RiskNeutral, Tape, evaluate_exactly, solve
@@ -219,14 +219,14 @@ def test_late_hedges_leave_what_enumeration_says(law, lag):
         hedged[:, lag:] = inventories[:, : inventories.shape[1] - lag]
     exposure = (inventories - hedged)[:, 1:].astype(float)
     expected = market.volatility**2 * market.dt * (chances @ np.sum(exposure**2, axis=1))
-    assert risk.exposure_variance(Chain.of(market, quotes), lag) == pytest.approx(expected, abs=EXACT)
+    assert hedging.exposure_variance(Chain.of(market, quotes), lag) == pytest.approx(expected, abs=EXACT)
 
 
 def test_the_variance_of_profit_is_the_mids_and_the_fills():
     market, quotes = tiny()
     total = evaluate_exactly(market, RiskNeutral(), quotes).profit_std ** 2
     fills = evaluate_exactly(replace(market, volatility=0.0), RiskNeutral(), quotes).profit_std ** 2
-    assert risk.exposure_variance(Chain.of(market, quotes), None) == pytest.approx(total - fills, abs=EXACT)
+    assert hedging.exposure_variance(Chain.of(market, quotes), None) == pytest.approx(total - fills, abs=EXACT)
 
 
 def test_random_times_are_uniform():

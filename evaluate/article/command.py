@@ -10,8 +10,9 @@ from typing import Any
 
 from evaluate.article.bench import Bench
 from evaluate.article.finding import Finding
+from evaluate.article.hedging import claim_7
 from evaluate.article.quoting import claim_0, claim_1, claim_2
-from evaluate.article.risk import claim_7, claim_8
+from evaluate.article.risk import claim_8
 from evaluate.article.slicing import claim_4
 from evaluate.article.terminal import wrapped_table
 from evaluate.article.thin import claim_5

@@ -1,4 +1,4 @@
-"""Pictures of claims 4, 5 and 7: what trading costs, and what hedging leaves. They only draw what was found."""
+"""Pictures of claims 4, 5 and 7: what trading costs, what hedging leaves and costs. They only draw what was found."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def plot_hedge(finding: Finding, words: Words) -> Figure:
     """Claim 7: what a hedge that comes late leaves."""
     figure = new_figure(6.8, 4.0)
     axes = figure.subplots()
-    for name, c in finding.curves.items():
+    for name, c in finding.curves["late"].items():
         style = {**maker_style(name), "linestyle": "-"}
         axes.plot(c["lags"], c["std"], marker="o", markersize=3.5, label=words.label(name), **style)
         axes.axhline(c["unhedged"], color=style["color"], linestyle="--", linewidth=1.1)
@@ -95,4 +95,20 @@ def plot_hedge(finding: Finding, words: Words) -> Figure:
     axes.set(xlabel=words.label("axis_lag"), ylabel=words.label("axis_std"), xlim=(0, None), ylim=(0, None))
     axes.legend(ncols=2, loc="lower right")
     light_grid(axes)
+    return figure
+
+
+def plot_venue(finding: Finding, words: Words) -> Figure:
+    """Claim 7: what the mid leaves, and what is earned, by what a hedge costs."""
+    c = finding.curves["venue"]
+    looks = {"hedge_never": (GREY, "--"), "hedge_best": (BLACK, "-"), "hedge_all": (BLUE, "-.")}
+    figure = new_figure(9.6, 3.8)
+    for axes, key, label in zip(
+        figure.subplots(1, 2), ("std_mid", "mean"), ("axis_std_mid", "axis_profit"), strict=True
+    ):
+        for name, (colour, line) in looks.items():
+            axes.plot(c["costs"], c[key][name], color=colour, linestyle=line, linewidth=1.6, label=words.label(name))
+        axes.set(xlabel=words.label("axis_cost_unit"), ylabel=words.label(label), xlim=(0, None), ylim=(0, None))
+        light_grid(axes)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from evaluate.article.bench import Bench, Maker
@@ -13,7 +15,7 @@ from evaluate.text import number
 from mmenv.market import Market
 from mmenv.objectives import RiskNeutral
 from mmenv.quotes import QuoteTable, quote_table
-from mmenv.solver import evaluate_exactly
+from mmenv.solver import ExactEvaluation, evaluate_exactly
 
 # Below this, a difference of exact prices is rounding.
 ROUNDING = 1e-9
@@ -43,21 +45,14 @@ def event_study(chain: Chain, n: int, units: int) -> np.ndarray:
 
 def claim_0(bench: Bench) -> Finding:
     """After you buy, the price goes against you."""
-    soon, late = bench.steps(WINDOW), bench.steps(LATE)
+    late = bench.steps(LATE)
     stop = bench.market.steps - 1 - bench.first
     holding = np.unique(np.linspace(0, stop, 60).astype(int))
-    head: list[Cell] = [Label("maker"), Label("jump")]
-    head += [Label("left_soon", {"time": bench.time(soon)}), Label("left_late", {"time": bench.time(late)})]
-    head += [*labels("half_life", "lowest", "trip_0"), Label("trip_late", {"time": bench.time(late)})]
-    grid: list[list[Cell]] = [head]
-    events, trips, lives, trips_late = {}, {}, {}, {}
-    for name, maker in bench.makers.items():
-        events[name] = event_study(maker.chain, bench.first, bench.event)
-        trips[name] = price_round_trip(maker.chain, bench.first, 0, bench.event, holding)
-        lives[name] = bench.time(half_life(events[name]))
-        trips_late[name] = float(price_round_trip(maker.chain, bench.first, 0, bench.event, np.array([late]))[0])
-        figures = (events[name][0], events[name][soon], events[name][late], lives[name], events[name].min())
-        grid.append([Label(name), *map(number, (*figures, trips[name][0], trips_late[name]))])
+    events = {name: event_study(maker.chain, bench.first, bench.event) for name, maker in bench.makers.items()}
+    trips = {name: _round_trip(bench, maker.chain, holding) for name, maker in bench.makers.items()}
+    trips_late = {
+        name: float(_round_trip(bench, maker.chain, np.array([late]))[0]) for name, maker in bench.makers.items()
+    }
     splits, split_rows = split_by_share(bench, LATE)
     knowing = [split for share, split in splits.items() if share > 0]
     facts = {
@@ -70,23 +65,47 @@ def claim_0(bench: Bench) -> Finding:
     }
     against = facts["jumps"] and facts["reverts"]
     verdict = Verdict.HOLDS if facts["below"] else Verdict.OTHERWISE if against else Verdict.FAILS
-    values = {
-        "units": bench.event,
-        "jump": events["optimum"][0],
-        "late": events["optimum"][late],
-        "late_time": bench.time(late),
-        "half_life": lives["optimum"],
-        "trip": trips["optimum"][0],
-        "trip_late": trips_late["optimum"],
-        "jump_known": jump_of(bench.market, JUMPS[0]),
-        "least_share": 100 * SPLIT_SHARES[1],
-        "most_share": 100 * SPLIT_SHARES[-1],
-    }
+    values = {**_event_numbers(bench, events["optimum"], late), "trip": trips["optimum"][0]}
+    values |= {"trip_late": trips_late["optimum"], "jump_known": jump_of(bench.market, JUMPS[0])}
     for name, split in (("none", splits[0.0]), ("least", knowing[0]), ("most", knowing[-1])):
         values |= {f"information_{name}": split.information, f"skew_{name}": float(split.skew[0])}
     curves = {"events": events, "trips": trips, "holding": bench.time(1) * holding, "dt": bench.market.dt}
     curves |= {"splits": splits, "split_time": bench.time(stop)}
-    return Finding(0, verdict, values, facts, {"event": grid, "split": split_rows}, curves)
+    grids = {"event": _event_rows(bench, events, trips, trips_late), "split": split_rows}
+    return Finding(0, verdict, values, facts, grids, curves)
+
+
+def _round_trip(bench: Bench, chain: Chain, holding: np.ndarray) -> np.ndarray:
+    """What it costs to buy and sell back the event's units, by how long they are held, shape of `holding`."""
+    return price_round_trip(chain, bench.first, 0, bench.event, holding)
+
+
+def _event_numbers(bench: Bench, event: np.ndarray, late: int) -> dict[str, float]:
+    """What the prose quotes of the optimal maker's event study."""
+    return {
+        "units": bench.event,
+        "jump": event[0],
+        "late": event[late],
+        "late_time": bench.time(late),
+        "half_life": bench.time(half_life(event)),
+        "least_share": 100 * SPLIT_SHARES[1],
+        "most_share": 100 * SPLIT_SHARES[-1],
+    }
+
+
+def _event_rows(
+    bench: Bench, events: dict[str, np.ndarray], trips: dict[str, np.ndarray], trips_late: dict[str, float]
+) -> list[list[Cell]]:
+    soon, late = bench.steps(WINDOW), bench.steps(LATE)
+    head: list[Cell] = [Label("maker"), Label("jump")]
+    head += [Label("left_soon", {"time": bench.time(soon)}), Label("left_late", {"time": bench.time(late)})]
+    rows: list[list[Cell]] = [
+        [*head, *labels("half_life", "lowest", "trip_0"), Label("trip_late", {"time": bench.time(late)})]
+    ]
+    for name, event in events.items():
+        cells = (event[0], event[soon], event[late], bench.time(half_life(event)), event.min())
+        rows.append([Label(name), *map(number, (*cells, trips[name][0], trips_late[name]))])
+    return rows
 
 
 def claim_1(bench: Bench) -> Finding:
@@ -151,20 +170,8 @@ def claim_2(bench: Bench) -> Finding:
     right = bench.optimum.quotes
     tables = {"raised": right, "unmoved": unmoved(bench.market, right), "lowered": reversed_sign(right)}
     reasons = {name: _reasons(bench, Maker.of(bench.market, table)) for name, table in tables.items()}
-    rows: list[list[Cell]] = [labels("reason", "raised", "unmoved", "lowered")]
-    window = bench.time(bench.steps(WINDOW))
-    for key in ("sellers", "buyers", "mark_own", "mark_true", "time_to_flat", "flat_chance", "deeper"):
-        rows.append([Label(key, {"time": window}), *(number(reasons[name][key]) for name in tables)])
-    costs, grid = (
-        {},
-        [labels("maker", "value_right", "value_wrong", "profit_right", "profit_wrong", "std_right", "std_wrong")],
-    )
-    for name, maker in bench.makers.items():
-        wrong = reversed_sign(maker.quotes)
-        pair = [evaluate_exactly(bench.market, bench.objective, table) for table in (maker.quotes, wrong)]
-        costs[name] = pair
-        figures = [getattr(e, f) for f in ("objective", "profit_mean", "profit_std") for e in pair]
-        grid.append([Label(name), *(number(figure, 2) for figure in figures)])
+    worth = {name: _right_and_wrong(bench, maker) for name, maker in bench.makers.items()}
+    optimum, wrong = worth["optimum"]
     up, flat, down = (reasons[name] for name in tables)
     facts = {
         "raises_when_short": bool(_lean_when_short(bench) > 0),
@@ -172,38 +179,67 @@ def claim_2(bench: Bench) -> Finding:
         "buyers": up["buyers"] < flat["buyers"] < down["buyers"],
         "paper": down["mark_own"] > 0 > up["mark_own"],
         "hedge_time": up["deeper"] < flat["deeper"] < down["deeper"],
-        "costs": costs["optimum"][1].objective < costs["optimum"][0].objective,
+        "costs": wrong.objective < optimum.objective,
     }
     reasons_hold = all(facts[key] for key in ("sellers", "buyers", "hedge_time"))
     if not facts["raises_when_short"]:
         verdict = Verdict.HOLDS
     else:
         verdict = Verdict.OTHERWISE if reasons_hold and facts["costs"] else Verdict.FAILS
-    values = {
-        "units": bench.event,
-        "lean": _lean_when_short(bench),
-        **{f"{key}_{name}": reasons[name][key] for name in tables for key in up if key != "inventory"},
-        "value": costs["optimum"][0].objective,
-        "wrong_value": costs["optimum"][1].objective,
-        "profit": costs["optimum"][0].profit_mean,
-        "wrong_profit": costs["optimum"][1].profit_mean,
-        "loss_own_raised": -up["mark_own"],
-        "true_loss_raised": -up["mark_true"],
-        "true_loss_lowered": -down["mark_true"],
-        "window": window,
-        "start": bench.time(bench.first),
-    }
+    values = _sign_numbers(bench, reasons)
+    values |= {"value": optimum.objective, "wrong_value": wrong.objective}
+    values |= {"profit": optimum.profit_mean, "wrong_profit": wrong.profit_mean}
     curves = {
         "inventory": {name: reasons[name]["inventory"] for name in tables},
         "quotes": {
-            name: (t.bid_depth[bench.middle, 0], t.ask_depth[bench.middle, 0])
-            for name, t in tables.items()
-            if name != "unmoved"
+            name: (tables[name].bid_depth[bench.middle, 0], tables[name].ask_depth[bench.middle, 0])
+            for name in ("raised", "lowered")
         },
         "inventories": bench.market.inventories,
         "dt": bench.market.dt,
     }
-    return Finding(2, verdict, values, facts, {"reasons": rows, "costs": grid}, curves)
+    grids = {"reasons": _reason_rows(bench, reasons), "costs": _sign_rows(worth)}
+    return Finding(2, verdict, values, facts, grids, curves)
+
+
+def _right_and_wrong(bench: Bench, maker: Maker) -> tuple[ExactEvaluation, ExactEvaluation]:
+    """What a maker is worth, and what it is worth with the sign of its skew turned."""
+    right, wrong = (
+        evaluate_exactly(bench.market, bench.objective, table) for table in (maker.quotes, reversed_sign(maker.quotes))
+    )
+    return right, wrong
+
+
+def _reason_rows(bench: Bench, reasons: dict[str, dict[str, Any]]) -> list[list[Cell]]:
+    rows: list[list[Cell]] = [labels("reason", *reasons)]
+    window = bench.time(bench.steps(WINDOW))
+    for key in ("sellers", "buyers", "mark_own", "mark_true", "time_to_flat", "flat_chance", "deeper"):
+        rows.append([Label(key, {"time": window}), *(number(found[key]) for found in reasons.values())])
+    return rows
+
+
+def _sign_rows(worth: dict[str, tuple[ExactEvaluation, ExactEvaluation]]) -> list[list[Cell]]:
+    head = ("maker", "value_right", "value_wrong", "profit_right", "profit_wrong", "std_right", "std_wrong")
+    rows: list[list[Cell]] = [labels(*head)]
+    for name, pair in worth.items():
+        figures = [getattr(e, f) for f in ("objective", "profit_mean", "profit_std") for e in pair]
+        rows.append([Label(name), *(number(figure, 2) for figure in figures)])
+    return rows
+
+
+def _sign_numbers(bench: Bench, reasons: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """What the prose quotes of the reasons, under raised, unmoved and lowered quotes."""
+    up, down = reasons["raised"], reasons["lowered"]
+    return {
+        "units": bench.event,
+        "lean": _lean_when_short(bench),
+        **{f"{key}_{name}": found[key] for name, found in reasons.items() for key in found if key != "inventory"},
+        "loss_own_raised": -up["mark_own"],
+        "true_loss_raised": -up["mark_true"],
+        "true_loss_lowered": -down["mark_true"],
+        "window": bench.time(bench.steps(WINDOW)),
+        "start": bench.time(bench.first),
+    }
 
 
 def _lean_when_short(bench: Bench) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -119,73 +120,118 @@ def netting(chain: Chain, first: int, last: int, units: int) -> dict[str, float]
     }
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Everything that is measured for the claim.
+
+    Attributes:
+        costs: of every schedule, by maker and size of the order.
+        mine: those of the page's order with the optimal maker.
+        pauses: between slices [steps].
+        asks: of the slices, less the first and less what they would be without us, by maker and pause.
+        still: the cost per unit where nobody else trades.
+        neutral: what slicing saves with a maker who does not mind risk.
+        trips: what round trips cost and earn, by maker.
+        simulated: the schedules played on tapes.
+    """
+
+    costs: dict[tuple[str, int], Costs]
+    mine: Costs
+    pauses: list[int]
+    asks: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]]
+    still: float
+    neutral: float
+    trips: dict[str, dict[str, float]]
+    simulated: dict[str, tuple]
+
+    def lowest(self, panel: int) -> dict[str, float]:
+        """The lowest of a maker's asks after the first slice: less the first (0), less what it would be (1)."""
+        return {name: min(float(asks[panel][1:].min()) for asks in of.values()) for name, of in self.asks.items()}
+
+
 def claim_4(bench: Bench) -> Finding:
     """Slicing beats sweeping."""
-    first, last, units, chain = bench.first, bench.last, bench.order, bench.optimum.chain
-    all_costs = {(name, n): price_all(m.chain, first, last, n) for name, m in bench.makers.items() for n in SIZES}
-    mine = all_costs["optimum", units]
+    found = _measure(bench)
+    facts = _facts(found)
+    verdict = Verdict.FAILS if not facts["saves"] else Verdict.HOLDS if facts["below_untouched"] else Verdict.OTHERWISE
+    grids = {
+        "costs": _cost_rows(found.costs),
+        "simulated": _simulated_rows(found.mine, found.simulated),
+        "trips": _trip_rows(found.trips),
+    }
+    return Finding(4, verdict, _numbers(bench, found), facts, grids, _curves(bench, found))
+
+
+def _measure(bench: Bench) -> Measured:
+    chain, first, last, units = bench.optimum.chain, bench.first, bench.last, bench.order
+    costs = {(name, n): price_all(m.chain, first, last, n) for name, m in bench.makers.items() for n in SIZES}
     pauses = sorted({max(1, bench.steps(part)) for part in PAUSES})
     asks = {
         name: {pause: asks_of_slices(m.chain, first, units, pause) for pause in pauses}
         for name, m in bench.makers.items()
     }
-    raw = {name: min(float(a[0][1:].min()) for a in of.values()) for name, of in asks.items()}
-    own = {name: min(float(a[1][1:].min()) for a in of.values()) for name, of in asks.items()}
     still = price_schedule(without_flow(chain), first, 0, evenly(first, last, units)).per_unit
-    neutral = _neutral_saving(bench)
     trips = {name: _round_trips(bench, m.chain) for name, m in bench.makers.items()}
-    net = netting(chain, first, last, units)
-    simulated = _simulated(bench, mine)
-    facts = {
-        "simulation_agrees": all(_agrees(getattr(mine, name), mean) for name, (mean, _) in simulated.items()),
-        "saves": all(c.even < c.sweep - ROUNDING for c in all_costs.values()),
+    mine = costs["optimum", units]
+    return Measured(costs, mine, pauses, asks, still, _neutral_saving(bench), trips, _simulated(bench, mine))
+
+
+def _facts(found: Measured) -> dict[str, bool]:
+    costs, mine, raw = found.costs.values(), found.mine, found.lowest(0)
+    small = found.costs["optimum", SIZES[0]]
+    return {
+        "simulation_agrees": all(_agrees(getattr(mine, name), mean) for name, (mean, _) in found.simulated.items()),
+        "saves": all(c.even < c.sweep - ROUNDING for c in costs),
         "below_first": min(raw.values()) < -ROUNDING,
         "below_first_optimum": raw["optimum"] < -ROUNDING,
-        "below_untouched": min(own.values()) < -ROUNDING,
-        "flow_needed": mine.sweep - still < (mine.sweep - mine.even) / 20,
-        "selling_helps": max(c.best - c.best_selling for c in all_costs.values()) > NOTHING,
-        "blind_trip_pays": min(trip["blind"] for trip in trips.values()) < 0,
-        "lucky_trip_pays": max(trip["best"] for trip in trips.values()) > NOTHING,
-        "best_below_first": all_costs["optimum", SIZES[0]].best < all_costs["optimum", SIZES[0]].one,
+        "below_untouched": min(found.lowest(1).values()) < -ROUNDING,
+        "flow_needed": mine.sweep - found.still < (mine.sweep - mine.even) / 20,
+        "selling_helps": max(c.best - c.best_selling for c in costs) > NOTHING,
+        "blind_trip_pays": min(trip["blind"] for trip in found.trips.values()) < 0,
+        "lucky_trip_pays": max(trip["best"] for trip in found.trips.values()) > NOTHING,
+        "best_below_first": small.best < small.one,
     }
-    verdict = Verdict.FAILS if not facts["saves"] else Verdict.HOLDS if facts["below_untouched"] else Verdict.OTHERWISE
-    values = {
+
+
+def _numbers(bench: Bench, found: Measured) -> dict[str, float]:
+    """What the prose quotes."""
+    mine, raw, neutral = found.mine, found.lowest(0), found.neutral
+    chain, first, last, units = bench.optimum.chain, bench.first, bench.last, bench.order
+    return {
         "units": units,
         "interval": bench.time(last - first),
         **{name: getattr(mine, name) for name in ("one", *SCHEDULES)},
         "saving": 100 * (mine.sweep - mine.even) / mine.sweep,
-        "still": still,
-        "flow_share": 100 * (1 - (mine.sweep - still) / (mine.sweep - mine.even)),
+        "still": found.still,
+        "flow_share": 100 * (1 - (mine.sweep - found.still) / (mine.sweep - mine.even)),
         "neutral_saving": abs(neutral) if abs(neutral) < ROUNDING else neutral,
         "as_cheaper": -raw["as"],
         "raw_optimum": raw["optimum"],
-        "own_least": min(own.values()),
+        "own_least": min(found.lowest(1).values()),
         "small": SIZES[0],
-        "small_best": all_costs["optimum", SIZES[0]].best,
+        "small_best": found.costs["optimum", SIZES[0]].best,
         "half_life": bench.time(half_life(event_study(chain, first, units))),
-        "refused": max(c.refused for c in all_costs.values()),
-        "trip_best_as": trips["as"]["best"],
-        "trip_best_optimum": trips["optimum"]["best"],
-        **net,
-        "std_sweep": simulated["sweep"][1].value,
-        "std_even": simulated["even"][1].value,
+        "refused": max(c.refused for c in found.costs.values()),
+        "trip_best_as": found.trips["as"]["best"],
+        "trip_best_optimum": found.trips["optimum"]["best"],
+        **netting(chain, first, last, units),
+        "std_sweep": found.simulated["sweep"][1].value,
+        "std_even": found.simulated["even"][1].value,
     }
-    grids = {
-        "costs": _cost_rows(all_costs),
-        "simulated": _simulated_rows(mine, simulated),
-        "trips": _trip_rows(trips),
-    }
-    curves = {
-        "asks": asks,
-        "still": asks_of_slices(without_flow(chain), first, units, pauses[-1]),
-        "slices": _curves_over_slices(chain, first, units, pauses),
+
+
+def _curves(bench: Bench, found: Measured) -> dict[str, Any]:
+    chain, first, last, units = bench.optimum.chain, bench.first, bench.last, bench.order
+    return {
+        "asks": found.asks,
+        "still": asks_of_slices(without_flow(chain), first, units, found.pauses[-1]),
+        "slices": _curves_over_slices(chain, first, units, found.pauses),
         "sizes": _curves_over_sizes(chain, first, last),
         "dt": bench.market.dt,
-        "one": mine.one,
-        "best": mine.best,
+        "one": found.mine.one,
+        "best": found.mine.best,
         "units": units,
     }
-    return Finding(4, verdict, values, facts, grids, curves)
 
 
 def _agrees(exact: float, simulated: Estimate) -> bool:

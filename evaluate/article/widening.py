@@ -58,13 +58,11 @@ def claim_3(bench: Bench) -> Finding:
         for name, objective in objectives.items()
         if name == "own" or where == "linear"
     }
-    gains = {key: 1 - ablation.share("skew") for key, ablation in ablations.items()}
-    worst = max(gains.values())
+    own = {where: ablations[where, "own"].quotes for where in markets}
+    trades = {where: _trades(Maker.of(markets[where], quotes["both"]).chain) for where, quotes in own.items()}
+    alone = _trades(Maker.of(markets["linear"], own["linear"]["widening"]).chain)
+    worst = max(1 - ablation.share("skew") for ablation in ablations.values())
     wider = {(name, where): spread[10] - spread[0] for name, rows in spreads.items() for where, spread in rows.items()}
-    trades = {
-        where: _trades(Maker.of(markets[where], ablations[where, "own"].quotes["both"]).chain) for where in markets
-    }
-    alone = _trades(Maker.of(markets["linear"], ablations["linear", "own"].quotes["widening"]).chain)
     facts = {
         "as_widens": bool(np.nanmax(np.abs(np.diff(bench.makers["as"].chain.spread[:, 1:-1], axis=1))) > 1e-9),
         "always_widens": min(wider.values()) > 0,
@@ -74,16 +72,29 @@ def claim_3(bench: Bench) -> Finding:
         "alone_trades_less": alone[-1]["fills"] < alone[0]["fills"],
         "alone_earns_more": alone[-1]["earned"] > alone[0]["earned"],
     }
-    if facts["material"]:
-        verdict = Verdict.HOLDS if facts["always_widens"] and facts["trades_less"] else Verdict.OTHERWISE
-    else:
-        verdict = Verdict.FAILS
-    own = spreads["own"]
-    first = ablations["linear", "own"]
-    values = {
+    values = _numbers(bench, spreads["own"], ablations["linear", "own"])
+    values |= {"worst_gain": 100 * worst, "most_wider": max(wider.values()), "least_wider": min(wider.values())}
+    grids = {
+        "spreads": _spread_rows(spreads, objectives),
+        "ablation": _ablation_rows(ablations),
+        "trades": _trade_rows({**trades, "alone": alone}),
+    }
+    curves = {"spreads": spreads["own"], "inventories": bench.market.inventories, "ablations": ablations}
+    return Finding(3, _verdict(facts), values, facts, grids, curves)
+
+
+def _verdict(facts: dict[str, bool]) -> Verdict:
+    if not facts["material"]:
+        return Verdict.FAILS
+    return Verdict.HOLDS if facts["always_widens"] and facts["trades_less"] else Verdict.OTHERWISE
+
+
+def _numbers(bench: Bench, own: dict[str, dict[int, float]], first: Ablation) -> dict[str, float]:
+    """What the prose quotes of the suite's own penalty: spreads by setting, and what skew and widening are worth."""
+    return {
         "arrivals": bench.market.arrival_rate * bench.market.dt,
         "small_arrivals": bench.market.arrival_rate * bench.market.dt / SMALL_STEPS,
-        **{f"wider_{where}": own[where][10] - own[where][0] for where in own},
+        **{f"wider_{where}": spread[10] - spread[0] for where, spread in own.items()},
         "spread": own["linear"][0],
         "skew": first.skew,
         "widening": first.widening,
@@ -91,17 +102,7 @@ def claim_3(bench: Bench) -> Finding:
         "neither": first.neither,
         "skew_share": 100 * first.share("skew"),
         "widening_share": 100 * first.share("widening"),
-        "worst_gain": 100 * worst,
-        "most_wider": max(wider.values()),
-        "least_wider": min(wider.values()),
     }
-    grids = {
-        "spreads": _spread_rows(spreads, objectives),
-        "ablation": _ablation_rows(ablations),
-        "trades": _trade_rows({**trades, "alone": alone}),
-    }
-    curves = {"spreads": own, "inventories": bench.market.inventories, "ablations": ablations}
-    return Finding(3, verdict, values, facts, grids, curves)
 
 
 def _spreads(markets: dict[str, Market], objective: Objective) -> dict[str, dict[int, float]]:
