@@ -135,7 +135,7 @@ def plot_learning(
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: percent_label(value)))
     axes.set(xlabel="transitions [millions]", ylabel=f"short of the optimum\n[{unit}, log scale]", xlim=(0, farthest))
-    axes.legend(loc="upper right")
+    figure.legend(loc="outside upper center", ncols=4)
     light_grid(axes)
     return figure
 

@@ -101,13 +101,17 @@ def plot_hedge(finding: Finding, words: Words) -> Figure:
 def plot_venue(finding: Finding, words: Words) -> Figure:
     """Claim 7: what the mid leaves, and what is earned, by what a hedge costs."""
     c = finding.curves["venue"]
-    looks = {"hedge_never": (GREY, "--"), "hedge_best": (BLACK, "-"), "hedge_all": (BLUE, "-.")}
+    looks: dict[str, dict[str, str]] = {
+        "hedge_never": {"color": GREY, "linestyle": "--"},
+        "hedge_best": {"color": BLACK, "linestyle": "-"},
+        "hedge_all": {"color": BLUE, "linestyle": "-."},
+    }
     figure = new_figure(9.6, 3.8)
     for axes, key, label in zip(
         figure.subplots(1, 2), ("std_mid", "mean"), ("axis_std_mid", "axis_profit"), strict=True
     ):
-        for name, (colour, line) in looks.items():
-            axes.plot(c["costs"], c[key][name], color=colour, linestyle=line, linewidth=1.6, label=words.label(name))
+        for name, look in looks.items():
+            axes.plot(c["costs"], c[key][name], marker="o", markersize=3.5, label=words.label(name), **look)
         axes.set(xlabel=words.label("axis_cost_unit"), ylabel=words.label(label), xlim=(0, None), ylim=(0, None))
         light_grid(axes)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)

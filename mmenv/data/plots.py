@@ -13,6 +13,7 @@ from mmenv.data.goodness import empirical
 
 with needs("data"):
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
 # Readable for the colour-blind (Okabe and Ito).
 DATA, BLUE, ORANGE, GREEN = "#333333", "#0072B2", "#D55E00", "#009E73"
@@ -72,7 +73,7 @@ def volatility(calibration: Calibration) -> Figure:
     axis.set_xlabel("lag [s]")
     axis.set_ylabel("volatility of the mid [price / sqrt(s)]")
     axis.set_title("thin: 95 % if moves are independent; broad: if they cluster", fontsize=10)
-    axis.legend(frameon=False)
+    axis.legend(frameon=False, loc="lower right")
     _plain(axis)
     return figure
 
@@ -91,9 +92,10 @@ def order_flow(calibration: Calibration) -> Figure:
     margin = 1 / calibration.sides["both"].depth_decay.value
     left.axhline(margin, color=ORANGE, ls="--", label="1/k, the margin of the model")
     left.set_xticks(list(horizon), [f"{markout.horizon:g}" for markout in calibration.markouts])
-    left.set_ylim(bottom=min(0.0, left.get_ylim()[0]))
+    low, high = left.get_ylim()
+    left.set_ylim(min(0.0, low), high + 0.35 * (high - low))  # room for the legend
     left.set(xlabel="seconds after a market order", ylabel="move of the mid its way [price]", title="markouts")
-    left.legend(frameon=False, fontsize=8)
+    left.legend(frameon=False, fontsize=8, loc="upper left")
     fano = calibration.clustering.fano
     middle.plot([window for window, _ in fano], [value for _, value in fano], "o-", color=BLUE, label="recorded")
     middle.axhline(1, color=ORANGE, ls="--", label="Poisson")
@@ -118,5 +120,8 @@ def order_flow(calibration: Calibration) -> Figure:
 
 
 def _plain(axis: Any) -> None:
+    for side in (axis.xaxis, axis.yaxis):
+        if side.get_scale() == "log":
+            side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(alpha=0.25)
