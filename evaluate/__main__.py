@@ -21,6 +21,7 @@ PARTS = {
     "card": "what a run is good for, how good it is, how it was made: its card, or a folder to share",
     "benchmark": "the leaderboard of a benchmark that any algorithm can enter; see docs/benchmark.md",
     "tables": "the tables of Avellaneda & Stoikov (2008) rerun, and what their formula gives away",
+    "markets": "every registered market: ladder, markouts, quotes by regime",
     "robustness": "what policies made for one market lose in another",
     "article": "an article's claims on market makers, put to the test",
 }
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _pretrained() -> int:
     from evaluate import pretrained
 
-    print(pretrained.page())
+    print(pretrained.page(_names_bar))
     return 0
 
 
@@ -146,6 +147,12 @@ def _tables(arguments: Sequence[str]) -> int:
     return tables.main(arguments)
 
 
+def _markets(arguments: Sequence[str]) -> int:
+    from evaluate import markets
+
+    return markets.main(arguments)
+
+
 def _robustness(arguments: Sequence[str]) -> int:
     from evaluate import robustness
 
@@ -165,6 +172,7 @@ _PARTS: dict[str, Callable[[Sequence[str]], int]] = {
     "card": _card,
     "benchmark": _benchmark,
     "tables": _tables,
+    "markets": _markets,
     "robustness": _robustness,
     "article": _article,
 }

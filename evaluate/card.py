@@ -40,15 +40,22 @@ def compose(names: Sequence[str], title: str | None = None) -> tuple[str, dict[s
     if any(recipe(run) != recipe(runs[0]) for run in runs):
         raise ValueError("a card is about one recipe: give runs that differ in their seeds only")
     grades = [grade(run.problem, run.policy) for run in runs]
-    known = runs[0].policy.config.get("card")
-    if len(runs) == 1 and isinstance(known, dict):
-        facts = known
-    else:
-        seeds = [{"seed": run.seed, "gap": graded.gap} for run, graded in zip(runs, grades, strict=True)]
-        facts = {"date": _date(runs[0]), "seeds": seeds}
+    seeds = [{"seed": run.seed, "gap": graded.gap} for run, graded in zip(runs, grades, strict=True)]
+    known = _known(runs[0]) if len(runs) == 1 else None
+    facts = known or {"date": _date(runs[0]), "seeds": seeds}
     name = title or str(runs[0].policy.name)
     blocks = [block for part in _PARTS for block in part(runs[0], grades[0], facts)] + _use(name)
     return to_markdown(name, blocks, {}), facts
+
+
+def _known(run: Run) -> dict[str, Any] | None:
+    """The facts that came with a published agent; None where there are none, or none that make sense."""
+    facts = run.policy.config.get("card")
+    try:
+        seeds = [{"seed": int(entry["seed"]), "gap": float(entry["gap"])} for entry in facts["seeds"]]
+        return {"date": datetime.fromisoformat(facts["date"]).date().isoformat(), "seeds": seeds}
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _date(run: Run) -> str:
@@ -63,8 +70,9 @@ def _gap(gap: float, optimum: float) -> str:
 
 
 def _headline(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
-    algorithm, env = run.policy.config.get("algorithm") or "A network", _env(run)
-    market = f"`{env}`" if env else "one market"
+    training = run.policy.config.get("training", {})
+    algorithm, env = run.policy.config.get("algorithm") or "A network", training.get("env")
+    market = f"`{env}`{' with changes' if training.get('env_kwargs') else ''}" if env else "one market"
     if graded.optimum > 0:
         reached = f"reaches **{graded.percent_of_optimum:.4f} % of the exact optimum**"
     else:
@@ -72,15 +80,12 @@ def _headline(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
     return [Paragraph(f"{algorithm}, trained to make the market of {market}; it {reached}.")]
 
 
-def _env(run: Run) -> str | None:
-    return run.policy.config.get("training", {}).get("env")
-
-
 def _grade(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
     best = reference_solution(run.problem.market, run.problem.objective).quotes
     exact = graded.evaluation
     error = mean_depth_error(graded.quotes, best, exact.visits[:-1])
     straight = graded.optimum - graded.linear_skew
+    alike = ", where both hedge alike" if run.problem.market.hedges else ""
     gaps = [entry["gap"] for entry in facts["seeds"]]
     rows = [
         ["exact, for one session that starts flat", "value"],
@@ -89,7 +94,7 @@ def _grade(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
         ["its gap", _gap(graded.gap, graded.optimum)],
         ["gap of the best straight line", _gap(straight, graded.optimum)],
         ["its skill: 0 is the straight line, 1 the optimum", text.skill(graded.skill)],
-        ["mean distance of its depths from the best, as often as states are visited [price]", f"{error:.2g}"],
+        [f"mean distance of its depths from the best, as often as states are visited{alike} [price]", f"{error:.2g}"],
         ["profit, mean and standard deviation [price]", f"{exact.profit_mean:.2f} and {exact.profit_std:.2f}"],
     ]
     seeds = ", ".join(f"{entry['seed']}: {_gap(entry['gap'], graded.optimum)}" for entry in facts["seeds"])
@@ -123,12 +128,11 @@ def _market(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
 def _training(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
     config, training = run.policy.config, run.policy.config.get("training", {})
     done = f"{training['n_timesteps']:,} transitions" if "n_timesteps" in training else "Transitions not recorded"
-    if run.progress is not None:
-        threads = config.get("threads", 1)
-        done += f" in {run.progress.seconds[-1]:.0f} s on {threads} thread{'s' if threads > 1 else ''}"
+    share = 100 * training.get("average_last", 0.0)
+    weights = f"the average over the last {share:g} % of the run" if share else "the last ones"
     lines = [
         f"{done}, on the `{run.problem.reward}` reward, seed {run.seed}; finished {facts['date']}.",
-        "Training never sees the optimum or its quotes; the weights are the average fixed in advance, or the last.",
+        f"Training never sees the optimum or its quotes. The weights are {weights}, not chosen by their grade.",
     ]
     seen = config.get("versions") or {}
     commit = f" Commit `{str(config['git_commit'])[:12]}`." if config.get("git_commit") else ""
@@ -144,10 +148,10 @@ def command(config: dict[str, Any]) -> str:
     """The command that trains this very agent, in any folder."""
     words, kept = [str(word) for word in config["command"]], []
     while words:
-        count = WATCHING.get(words[0], 0)
+        count = WATCHING.get(words[0].split("=")[0], 0)
         if not count:
             kept.append(words[0])
-        words = words[max(1, count) :]
+        words = words[1 if "=" in words[0] else max(1, count) :]
     return shlex.join([*kept, "--seed", str(config.get("seed", 0))])
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+
 from agents import load, shipped
 from evaluate import text
 from evaluate.advantage import mean_depth_error
 from mmenv.grading import grade, reference_solution
 
+Progress = Callable[[Sequence[str], str], Iterable[str]]
 HEADERS = [
     ["", "", "% of", "gap", "line's gap", "", "depth"],
     ["agent", "optimum", "optimum", "[%]", "[%]", "skill", "error"],
@@ -17,9 +20,9 @@ LEGEND = (
 )
 
 
-def rows() -> text.Rows:
+def rows(progress: Progress) -> text.Rows:
     """A row of cells for each shipped agent."""
-    return [_row(name) for name in shipped()]
+    return [_row(name) for name in progress(shipped(), "agents")]
 
 
 def _row(name: str) -> list[str]:
@@ -34,13 +37,17 @@ def _row(name: str) -> list[str]:
         text.number(graded.gap_percent, 5),
         text.number(line, 4),
         text.skill(graded.skill),
-        text.number(mean_depth_error(graded.quotes, best, graded.evaluation.visits[:-1]), 4),
+        f"{mean_depth_error(graded.quotes, best, graded.evaluation.visits[:-1]):.2g}",
     ]
 
 
-def page() -> str:
-    """What `python -m evaluate` prints without arguments."""
-    found = rows()
+def page(progress: Progress = lambda names, what: names) -> str:
+    """What `python -m evaluate` prints without arguments.
+
+    Args:
+        progress: wraps the names while the agents are graded.
+    """
+    found = rows(progress)
     if not found:
         return "No agents are shipped with this version: train one with python -m train."
     table = text.console_table([*HEADERS, *found])

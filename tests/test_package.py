@@ -26,6 +26,9 @@ def test_the_wheel_imports_outside_the_checkout(tmp_path):
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "import mmenv, agents, train.config, evaluate, gymnasium;"
         "assert mmenv.__file__.startswith(sys.argv[1]), mmenv.__file__;"
-        "gymnasium.make('mmenv/AvellanedaStoikov-v0').reset(seed=0)"
+        "gymnasium.make('mmenv/AvellanedaStoikov-v0').reset(seed=0);"
+        "from mmenv.envs.registration import IDS;"
+        "assert [f'mmenv/{name}' for name in agents.shipped()] == list(IDS), agents.shipped();"
+        "assert all((agents.checkpoint.locate(name) / 'README.md').exists() for name in agents.shipped())"
     )
     subprocess.run([sys.executable, "-P", "-c", code, str(site)], check=True, cwd=tmp_path)
