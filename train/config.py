@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from agents.checkpoint import LARGEST_LAYER, MOST_LAYERS
-from mmenv import Problem, _validate
+from mmenv import Market, Objective, Problem, _validate
 from mmenv.envs.registration import IDS
+from mmenv.objectives import OBJECTIVES
 
 
 def _option(default: Any, text: str, *flags: str, **rules: Any) -> Any:
@@ -64,6 +65,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for entry in fields(self):
             object.__setattr__(self, entry.name, _checked(entry, getattr(self, entry.name)))
+        object.__setattr__(self, "env_kwargs", _as_kept(self.env_kwargs))
         self.problem  # noqa: B018  (refuses what the environment would refuse)
 
     @property
@@ -79,6 +81,23 @@ class TrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `TrainingConfig(**values)` reads them back."""
         return asdict(self) | {"hidden": list(self.hidden)}
+
+
+def _as_kept(env_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of an environment as a run folder keeps them: markets and objectives as plain values.
+
+    Raises:
+        ValueError: the objective is one of your own.
+    """
+    objective = env_kwargs.get("objective")
+    if isinstance(objective, Objective) and OBJECTIVES.get(objective.name) is not type(objective):
+        raise ValueError(
+            f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}: a run folder holds no code and "
+            f"cannot keep one of your own; train it with Stable-Baselines3 on mmenv.envs.MarketMakingVecEnv and grade "
+            f"it with mmenv.grade"
+        )
+    kept = {key: value.to_dict() for key, value in env_kwargs.items() if isinstance(value, Market | Objective)}
+    return {**env_kwargs, **kept}
 
 
 PRESETS: dict[str, dict[str, Any]] = {
