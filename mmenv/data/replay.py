@@ -81,7 +81,10 @@ class RecordedTape:
                 f"got {self.tape.steps} steps of {self.dt:g}"
             )
         if market.regimes > 1:
-            raise ValueError(f"a recorded tape tells no regimes, the market must have one, got {market.regimes}")
+            raise ValueError(
+                f"a recorded tape tells no regimes, so the market must have one, got {market.regimes} "
+                f"(calibrate --regimes 1 makes one)"
+            )
 
     def draw_chunks(
         self, market: Market, blocks: range, seed: int, episode: int
