@@ -346,6 +346,22 @@ def test_presets_are_valid():
 # ---------------------------------------------------------------------------------------------- advantages
 
 
+@pytest.mark.parametrize(
+    ("changes", "rollout", "minibatch"),
+    [
+        ({}, 25_600, 1280),
+        ({"n_timesteps": 100_000}, 1000, 50),
+        ({"n_timesteps": 100}, 200, 10),
+        ({"rollout_size": 500, "batch_size": 90}, 400, 100),
+        ({"rollout_size": 500}, 400, 20),
+    ],
+)
+def test_a_short_run_is_cut_into_short_rollouts_of_whole_sessions(changes, rollout, minibatch):
+    config = from_preset("quick", changes)
+    algorithm = MarketMakingPPO(config.problem, config)
+    assert (algorithm.n_envs * algorithm.n_steps, algorithm.batch_size) == (rollout, minibatch)
+
+
 def test_expected_next_value_is_the_mean_over_simulated_fills():
     """Against a million simulated steps of one state, within five standard errors."""
     from mmenv.dynamics import Quotes, State, step

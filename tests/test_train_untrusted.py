@@ -54,7 +54,7 @@ def refused(run, capsys) -> str:
         ({"hidden": [10**9]}, r"hidden must be an integer in \[1, 512\]"),
         ({"hidden": [8] * 10**5}, "hidden must be at most 4 widths"),
         ({"hidden": "512"}, "hidden must be at most 4 widths"),
-        ({"rollout_size": 10**15}, r"rollout_size must be an integer in \[2, 10000000\]"),
+        ({"rollout_size": 10**15}, r"rollout_size must be an integer in \[0, 10000000\]"),
         ({"threads": 10**9}, r"threads must be an integer in \[1, 1024\]"),
         ({"env": ["x"]}, "env must be text"),
         ({"env": "os.system"}, "env must be one of"),

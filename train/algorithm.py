@@ -16,7 +16,7 @@ from mmenv.dynamics import hedged_inventory
 from mmenv.envs import MarketMakingVecEnv
 from mmenv.spaces import depth_decay, relaxation_time, trading_rate
 from train.advantages import expected_next_values, generalised_advantages
-from train.config import TrainingConfig
+from train.config import LARGEST_ROLLOUT, LEAST_ROLLOUTS, MINIBATCHES, TrainingConfig
 from train.policy import QuotePolicy
 from train.ppo import LeanPPO
 
@@ -37,7 +37,7 @@ class MarketMakingPPO(LeanPPO):
         self.problem = problem
         self.config = config
         market = problem.market
-        sessions = max(1, round(config.rollout_size / market.steps))
+        sessions = max(1, round(_rollout_size(config) / market.steps))
         self._sessions = MarketMakingVecEnv(
             sessions,
             market,
@@ -52,7 +52,7 @@ class MarketMakingPPO(LeanPPO):
             self._sessions,
             learning_rate=lambda left: config.learning_rate * left,
             n_steps=market.steps,
-            batch_size=_even(sessions * market.steps, config.batch_size),
+            batch_size=_batch_size(config, sessions * market.steps),
             n_epochs=config.n_epochs,
             gamma=1.0,
             gae_lambda=gae_lambda(problem, config.gae_horizon),
@@ -167,6 +167,12 @@ def gae_lambda(problem: Problem, horizon: float) -> float:
     return math.exp(-trading_rate(problem.market) * problem.market.dt / horizon)
 
 
-def _even(size: int, batch_size: int) -> int:
-    """The minibatch size closest to `batch_size` that cuts a rollout into (nearly) equal parts."""
-    return math.ceil(size / max(1, round(size / batch_size)))
+def _rollout_size(config: TrainingConfig) -> int:
+    """Transitions per rollout; a short run is cut into enough rollouts to learn from one to the next."""
+    return config.rollout_size or min(LARGEST_ROLLOUT, config.n_timesteps // LEAST_ROLLOUTS)
+
+
+def _batch_size(config: TrainingConfig, rollout: int) -> int:
+    """The minibatch size closest to the configured one that cuts a rollout into (nearly) equal parts, >= 2."""
+    parts = round(rollout / config.batch_size) if config.batch_size else MINIBATCHES
+    return max(2, math.ceil(rollout / max(1, parts)))

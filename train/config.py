@@ -42,8 +42,13 @@ class TrainingConfig:
     )
     threads: int = _option(1, "torch threads", at_least=1, at_most=1024)
 
-    rollout_size: int = _option(25_600, "transitions per rollout, rounded to whole sessions", at_least=2, at_most=10**7)
-    batch_size: int = _option(1280, "transitions per minibatch", at_least=2)
+    rollout_size: int = _option(
+        0,
+        "transitions per rollout, rounded to whole sessions; 0 for 25,600, or a hundredth of a short run",
+        at_least=0,
+        at_most=10**7,
+    )
+    batch_size: int = _option(0, "transitions per minibatch; 0 for a twentieth of a rollout", at_least=0)
     n_epochs: int = _option(2, "passes over a rollout", at_least=1)
     learning_rate: float = _option(5e-3, "Adam's step size at the start; it falls linearly to 0", above=0)
     gae_horizon: float = _option(1.0, "horizon of GAE, in expected fills per side", above=0)
@@ -99,6 +104,8 @@ def _as_kept(env_kwargs: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value.to_dict() for key, value in env_kwargs.items() if isinstance(value, Market | Objective)}
     return {**env_kwargs, **kept}
 
+
+LARGEST_ROLLOUT, LEAST_ROLLOUTS, MINIBATCHES = 25_600, 100, 20  # of a configuration that leaves these open
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {},
