@@ -11,32 +11,20 @@ from __future__ import annotations
 
 import io
 import math
-import tokenize
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agents.checkpoint import write_atomically
+from mmenv._archives import DAMAGE
 from mmenv.market import Market
 from mmenv.quotes import QuoteTable
 
 UNIT = 1024
 DEPTHS = ("bid_depth", "ask_depth")
 HEADER = 10_000  # bytes of a member that are no numbers, at most
-# What a damaged archive or npy header makes zipfile and NumPy raise; the last two come from parsing the header.
-DAMAGE = (
-    KeyError,
-    ValueError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-    SyntaxError,
-    tokenize.TokenError,
-)
 NUMBERS = {"f4", "f8", "i1", "i2", "i4", "i8"}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmenv._archives import DAMAGE
 from mmenv.data.clean import Cleaning, clean_quotes, clean_trades
 from mmenv.data.recording import Quotes, RecordingError, Trades
 from mmenv.data.sources import LARGEST_RATIO
@@ -159,7 +160,7 @@ def _events(path: Path) -> tuple[np.ndarray, Cleaning]:
                 raise RecordingError(f"{path} grows more than {LARGEST_RATIO} times when decompressed: it is refused")
         with np.load(path, allow_pickle=False) as arrays:
             events = arrays["data"] if "data" in arrays else arrays[arrays.files[0]]
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, MemoryError) as error:
+    except (*DAMAGE, OSError) as error:
         if isinstance(error, RecordingError):
             raise
         raise RecordingError(f"{path} is no readable npz file of events: {error}") from error

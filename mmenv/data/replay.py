@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmenv import _validate
+from mmenv._archives import DAMAGE
 from mmenv.data.clean import DEFAULT_GAP
 from mmenv.data.recording import SECOND, Quotes, RecordingError, Trades, check_tick, infer_tick, quotes_from_trades
 from mmenv.data.steps import Steps, cut
@@ -269,7 +270,7 @@ def load_tape(path: str | os.PathLike[str]) -> RecordedTape:
         return RecordedTape(tape, start, dt, tick, rule, str(values["source"]))
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile, MemoryError) as error:
+    except DAMAGE as error:
         if isinstance(error, RecordingError):
             raise
         raise RecordingError(f"{path} is no recorded tape: {error}") from error
