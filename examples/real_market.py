@@ -23,14 +23,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("quotes", help="file of best quotes")
     parser.add_argument("--out", default="real-market", help="folder for everything (default: %(default)s)")
     parser.add_argument("--on-recording", action="store_true", help="train on the recording, not on the model")
-    parser.add_argument("--transitions", default="2048000", help="of training (default: %(default)s)")
+    parser.add_argument("--transitions", help="of training (default: those of the preset quick)")
     options = parser.parse_args(arguments)
     out = Path(options.out)
     market, runs = out / "market.json", out / "runs"
     try:
         run("mmenv", "calibrate", options.trades, options.quotes, "--split", "0.6", "--out", str(out))
         tape = ["--tape", str(out / "train.npz")] if options.on_recording else []
-        run("train", "--preset", "quick", "-n", options.transitions, "--market", str(market), *tape, "-f", str(runs))
+        length = ["-n", options.transitions] if options.transitions else []
+        run("train", "--preset", "quick", *length, "--market", str(market), *tape, "-f", str(runs))
         newest = max(runs.iterdir(), key=lambda folder: folder.stat().st_mtime)
         report = ("--out", str(out / "report"), "--overwrite", "--episodes", "20000")
         run("evaluate", str(newest), "--tape", str(out / "test.npz"), *report)
