@@ -168,6 +168,37 @@ def test_an_entry_goes_on_where_it_stopped(tmp_path):
         submit(tmp_path / "a")
 
 
+def test_seeds_are_run_in_order_and_none_is_left_out(tmp_path):
+    """Whatever order is asked for: an interruption leaves a submission that can be graded and gone on with."""
+    calls = []
+
+    def train(problem, transitions, seed):
+        if calls == [0, 1]:
+            raise KeyboardInterrupt
+        calls.append(seed)
+        return lambda observations: np.zeros((len(observations), problem.codec.components))
+
+    entry = Entry("a", "b", train)
+    with pytest.raises(SubmissionError, match=r"seeds of Plain-100 must be taken from 0 on, got \[1, 2\]"):
+        run(entry, TINY, tmp_path / "a", TINY.tasks(["Plain"], [100], [1, 2]))
+    assert calls == []
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(KeyboardInterrupt):
+        run(entry, TINY, tmp_path / "a", TINY.tasks(["Plain"], [100], [2, 1, 0]))
+    assert [task.seed for task in read_submission(tmp_path / "a", TINY).runs] == [0, 1]
+
+
+def test_quotes_far_outside_the_box_are_stored_at_its_ends(tmp_path):
+    """The file's integers could not hold them: a huge depth would come back as a negative one."""
+    market = TINY.markets["Plain"].market
+    shape = market.grid_shape
+    entry = Entry("far", "-", lambda *_: QuoteTable(np.full(shape, 1e9), np.full(shape, -1e9)))
+    table = submit(tmp_path / "a", entry, [TASK]).quotes(TASK, TINY)
+    bid, ask = (side[quoted] for side, quoted in zip((table.bid_depth, table.ask_depth), table.quoted, strict=True))
+    assert set(bid) == {market.max_depth}
+    assert set(ask) == {market.min_depth}
+
+
 def test_transitions_are_counted_and_limited(tmp_path):
     submission = submit(tmp_path / "a", constant("a", 0.7, share=0.9), [TASK])
     assert submission.runs[TASK].transitions == 90
@@ -374,6 +405,8 @@ def test_the_command_trains_grades_and_writes(tmp_path, capsys, monkeypatch):
         (["--run", "mine.py:mine", "--budgets", "7"], "budget must be one of"),
         (["--run", "mine.py:mine", "--markets", "Plane"], "did you mean 'Plain'"),
         (["--run", "mine.py:mine", "folder"], "give its folder as --out"),
+        (["--run", "mine.py:mine", "--overwrite"], "--overwrite is for results"),
+        (["--run", "mine.py:mine", "--seeds", "1"], "must be taken from 0 on"),
         (["--seeds", "0"], "is for --run"),
         (["nowhere"], "there is no submission folder 'nowhere'"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -51,9 +52,11 @@ def main(argv: Sequence[str], benchmark: Benchmark | None = None) -> int:
 def _run(options: argparse.Namespace, benchmark: Benchmark) -> int:
     if options.folders:
         raise ValueError("--run trains one entry: give its folder as --out, and no others")
+    if options.overwrite:
+        raise ValueError("--overwrite is for results: --run goes on with the submission in --out, or takes a new folder")
     tasks = benchmark.tasks(options.markets, options.budgets, options.seeds)
     entry = find_entry(options.run)
-    out = Path("submissions") / entry.name.replace(" ", "-") if options.out is None else Path(options.out)
+    out = Path("submissions") / re.sub(r"[^\w.+-]+", "-", entry.name) if options.out is None else Path(options.out)
     try:
         submission = run(entry, benchmark, out, tasks, _bar)
     except KeyboardInterrupt:

@@ -19,6 +19,7 @@ from evaluate.benchmark.submission import (
     RunRecord,
     Submission,
     SubmissionError,
+    check_seeds,
     quotes_path,
     read_submission,
     write_record,
@@ -82,11 +83,12 @@ def run(
         entry: what enters.
         benchmark: the version.
         folder: of the submission; made if it does not exist.
-        tasks: what is run; everything if None.
+        tasks: what is run, in the order of the benchmark; everything if None.
         progress: is handed the tasks that are left, and hands them back one by one.
 
     Raises:
-        SubmissionError: the folder holds another submission or a damaged one, or a run went over its budget.
+        SubmissionError: the folder holds another submission or a damaged one, seeds are left out before others, or a
+            run went over its budget.
     """
     about, runs = entry.about, {}
     if (folder / RECORD).exists():
@@ -94,8 +96,13 @@ def run(
         if begun.about != about:
             raise SubmissionError(f"{folder} holds another submission, {begun.about.name!r}, or states it otherwise")
         runs = dict(begun.runs)
+    wanted = [task for task in benchmark.tasks() if task in runs or tasks is None or task in tasks]
+    try:
+        check_seeds(wanted, benchmark)
+    except ValueError as error:
+        raise SubmissionError(f"{folder} cannot hold these runs: {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
-    for task in progress([task for task in tasks or benchmark.tasks() if task not in runs]):
+    for task in progress([task for task in wanted if task not in runs]):
         runs[task] = _run(entry, benchmark, folder, task)
         today = datetime.now(UTC).date().isoformat()
         write_record(Submission(folder, about, today, _versions(), runs), benchmark)
@@ -110,7 +117,7 @@ def _run(entry: Entry, benchmark: Benchmark, folder: Path, task: Task) -> RunRec
     used = int(getattr(agent, "num_timesteps", task.budget))
     if used > task.budget:
         raise SubmissionError(f"{entry.name} must see at most {task.budget} transitions in {task.name}, it saw {used}")
-    write_quotes(quotes_path(folder, task), tabulate(problem, agent))
+    write_quotes(quotes_path(folder, task), tabulate(problem, agent).clip(problem.market))
     return RunRecord(used, round(seconds, 2))
 
 

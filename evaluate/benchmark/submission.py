@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
@@ -150,11 +150,20 @@ def _runs(values: Any, benchmark: Benchmark) -> dict[Task, RunRecord]:
             raise ValueError(f"run {name} must state {' and '.join(RunRecord._fields)}, got {record!r:.60}")
         used = _validate.integer(f"transitions of {name}", record["transitions"], at_least=1, at_most=task.budget)
         runs[task] = RunRecord(used, _validate.real(f"cpu_seconds of {name}", record["cpu_seconds"], at_least=0))
+    check_seeds(runs, benchmark)
+    return {task: runs[task] for task in benchmark.tasks() if task in runs}
+
+
+def check_seeds(runs: Collection[Task], benchmark: Benchmark) -> None:
+    """Check that the runs of each market and budget have the first seeds there are, in whatever order.
+
+    Raises:
+        ValueError: a seed is left out before others.
+    """
     for market, budget, _ in runs:
         seeds = [seed for seed in benchmark.seeds if Task(market, budget, seed) in runs]
         if seeds != list(benchmark.seeds[: len(seeds)]):
             raise ValueError(f"seeds of {market}-{budget} must be taken from {benchmark.seeds[0]} on, got {seeds}")
-    return {task: runs[task] for task in benchmark.tasks() if task in runs}
 
 
 def _check_files(folder: Path, runs: Mapping[Task, RunRecord]) -> None:
