@@ -99,23 +99,25 @@ class MarketMakingPPO(LeanPPO):
     def collect_rollouts(self, *args: Any, **kwargs: Any) -> bool:
         """Play one session in every environment, with the noise of the schedule."""
         self.policy.log_std.data.fill_(math.log(self.noise / self.problem.codec.half_width))
+        self._regimes: list[np.ndarray] = []
         return super().collect_rollouts(*args, **kwargs)
 
     def _sample(self, observations: torch.Tensor) -> torch.Tensor:
+        self._regimes.append(self._sessions.regime)
         return self.policy.sample(observations)
 
     def _finish_rollout(self, buffer: RolloutBuffer, dones: np.ndarray) -> None:
         """Centre the rewards, then compute values, log-probabilities and advantages."""
         self._normalise(buffer.rewards)
         market, codec = self.problem.market, self.problem.codec
-        # A recording does not obey the market's fill law, and where the regime is hidden so is what may follow.
-        if self.config.tape or not self.config.expected_next_value or not codec.tells_regime:
+        if self.config.tape or not self.config.expected_next_value:  # a recording does not obey the market's fill law
             return super()._finish_rollout(buffer, dones)
         with torch.no_grad():
             grid = self._grid_values()
             rows = torch.from_numpy(buffer.observations).flatten(0, 1), torch.from_numpy(buffer.actions).flatten(0, 1)
             buffer.log_probs[:] = self.policy.log_prob(*rows).numpy().reshape(buffer.log_probs.shape)
-        inventory, regime = codec.inventory(buffer.observations), codec.regime(buffer.observations)
+        # Fills come at the odds of the regime that is there; the critic knows no more of it than observations tell.
+        inventory, regime = codec.inventory(buffer.observations), np.stack(self._regimes)
         actions = buffer.actions
         values = grid[np.arange(market.steps)[:, None], regime, inventory + market.max_inventory]
         if market.hedges:

@@ -73,6 +73,11 @@ class MarketMakingVecEnv(VecEnv):
         """Number of the sessions being played, among those of the seed in use."""
         return self._batch.episode
 
+    @property
+    def regime(self) -> np.ndarray:
+        """The regime that each session is in, shape (num_envs,), whether or not observations show it."""
+        return np.array(np.broadcast_to(self._batch.state.regime, self.num_envs))
+
     def seek(self, seed: int, episode: int) -> None:
         """Let the next reset start the sessions of that number under that seed."""
         self._next_seed = None
