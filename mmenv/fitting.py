@@ -17,9 +17,12 @@ from mmenv.objectives import Objective
 
 STATES_AT_ONCE = 8192
 
-# Slopes are differences over this part of the scale; the search by slopes ends when a step gains less than that part.
+# Slopes are differences over this part of the scale; the search by slopes ends when a step gains less than that part
+# of the objective, whatever the prices are: it is told the objective in this part of the one it starts from, since
+# L-BFGS-B takes what is smaller than one for nothing.
 DIFFERENCE = 1e-6
 LEAST_GAIN = 1e-9
+UNIT = 1e-6
 
 # How many peaks of a net are climbed from, a peak being better than all points this near, in spacings.
 STARTS = 4
@@ -112,12 +115,13 @@ def ascend(objectives: Callable[[np.ndarray], np.ndarray], start: np.ndarray, sc
     from scipy.optimize import minimize  # a fifth of a second, which `import mmenv` need not take
 
     aside = np.concatenate([np.zeros((1, len(start))), DIFFERENCE * np.eye(len(start))])
+    unit = UNIT * abs(float(objectives(start[None])[0])) or 1.0
 
     def loss(point: np.ndarray) -> tuple[float, np.ndarray]:
-        values = objectives((point + aside) * scale)
+        values = objectives((point + aside) * scale) / unit
         return -values[0], (values[0] - values[1:]) / DIFFERENCE
 
-    options = {"maxcor": 2 * len(start), "ftol": LEAST_GAIN}
+    options = {"maxcor": 2 * len(start), "ftol": LEAST_GAIN, "gtol": 0.0}
     return minimize(loss, start / scale, jac=True, method="L-BFGS-B", options=options).x * scale
 
 

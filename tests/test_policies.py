@@ -226,6 +226,27 @@ def test_no_line_beats_the_fit_in_random_markets(seed: int, claim: Callable[...,
     claim("best linear skew: short of brute force, relative", 33, short, 1e-6)
 
 
+def test_lines_of_regimes_are_as_good_in_any_unit_of_price() -> None:
+    """Told in billionths or in thousands, the same market has the same best lines."""
+
+    def gap(unit: float) -> float:
+        market = Market(
+            steps=20,
+            max_inventory=6,
+            volatility=2 * unit,
+            depth_decay=1.5 / unit,
+            min_depth=-2 * unit,
+            max_depth=4 * unit,
+            drift=(-20 * unit, 0.0, 20 * unit),
+            transition_matrix=((0.6, 0.4, 0.0), (0.2, 0.6, 0.2), (0.0, 0.4, 0.6)),
+        )
+        objective = ExponentialPenalty(unit, 0.3)
+        return 1 - best_linear_skew(market, objective).objective / solve(market, objective).optimum
+
+    gaps = [gap(unit) for unit in (1.0, 1e-9, 1e3)]
+    assert gaps == pytest.approx(3 * [gaps[0]], rel=1e-3)
+
+
 def test_without_takers_every_line_is_worth_nothing() -> None:
     market = Market(steps=5, arrival_rate=0.0)
     assert best_linear_skew(market, ExponentialPenalty()).objective == 0
