@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.checkpoint import load_tensors
 from agents.shipped import locate
 from evaluate import describe, text
 from evaluate.advantage import mean_depth_error
@@ -53,9 +55,11 @@ def _known(run: Run) -> dict[str, Any] | None:
     facts = run.policy.config.get("card")
     try:
         seeds = [{"seed": int(entry["seed"]), "gap": float(entry["gap"])} for entry in facts["seeds"]]
-        return {"date": datetime.fromisoformat(facts["date"]).date().isoformat(), "seeds": seeds}
+        date = datetime.fromisoformat(facts["date"]).date().isoformat()
     except (KeyError, TypeError, ValueError):
         return None
+    believable = bool(seeds) and all(math.isfinite(entry["gap"]) for entry in seeds)
+    return {"date": date, "seeds": seeds} if believable else None
 
 
 def _date(run: Run) -> str:
@@ -127,9 +131,9 @@ def _market(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
 
 def _training(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
     config, training = run.policy.config, run.policy.config.get("training", {})
-    done = f"{training['n_timesteps']:,} transitions" if "n_timesteps" in training else "Transitions not recorded"
+    done, complete = _transitions(run)
     share = 100 * training.get("average_last", 0.0)
-    weights = f"the average over the last {share:g} % of the run" if share else "the last ones"
+    weights = f"the average over the last {share:g} % of the run" if share and complete else "the last ones"
     lines = [
         f"{done}, on the `{run.problem.reward}` reward, seed {run.seed}; finished {facts['date']}.",
         f"Training never sees the optimum or its quotes. The weights are {weights}, not chosen by their grade.",
@@ -142,6 +146,17 @@ def _training(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
     if config.get("command"):
         blocks.append(Paragraph(f"```sh\n{command(config)}\n```"))
     return blocks
+
+
+def _transitions(run: Run) -> tuple[str, bool]:
+    """How many transitions the weights have seen, in words, and whether these are all that were planned."""
+    seen = load_tensors(locate(run.folder), "policy")[1].get("transitions")
+    planned = run.policy.config.get("training", {}).get("n_timesteps", 0)
+    if not isinstance(seen, int):
+        return "Transitions not recorded", True
+    if seen < planned:
+        return f"{seen:,} transitions of {planned:,}: training was cut short", False
+    return f"{seen:,} transitions", True
 
 
 def command(config: dict[str, Any]) -> str:
@@ -157,7 +172,7 @@ def command(config: dict[str, Any]) -> str:
 
 def _limits(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
     market = run.problem.market
-    seen = _inventories_seen(market, graded.evaluation.visits)
+    seen, sees_regime = _inventories_seen(market, graded.evaluation.visits), run.problem.codec.regime_entries.size > 0
     rare = (
         f"At every step, inventories beyond {seen} units come up in fewer than one of its sessions in "
         f"{1 / SELDOM:,.0f}: there it has hardly been trained."
@@ -171,7 +186,7 @@ def _limits(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
             "horizon, steps, fees, ticks or limits take another training.",
             f"More than {market.max_inventory} units, long or short, and depths outside "
             f"[{market.min_depth:g}, {market.max_depth:g}]. {rare}",
-            "Anything but its inventory, the time" + (", and the regime" if market.regimes > 1 else "") + ": no order "
+            "Anything but its inventory, the time" + (", and the regime" if sees_regime else "") + ": no order "
             "book, no history, no queue, no competitors, no delay.",
             "Reality. It was trained and graded in simulation, where fills obey the model's law exactly. It is no "
             "trading advice.",

@@ -242,7 +242,31 @@ def test_a_card_is_about_one_recipe(runs, tmp_path, capsys):
     assert "runs that differ in their seeds only" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("facts", [3, {}, {"date": "x", "seeds": []}, {"date": "2026-01-01", "seeds": [{"gap": "-"}]}])
+def test_a_card_of_a_run_that_was_cut_short_says_so(runs, tmp_path):
+    """It tells the transitions that the weights have seen, not those that were planned."""
+    for path in runs[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    seen = config["training"]["n_timesteps"]
+    assert f"- {seen:,} transitions, on the" in card.compose([str(tmp_path)])[0]
+    config["training"]["n_timesteps"] = 10 * seen
+    checkpoint.write_json(tmp_path / "config.json", config)
+    text = card.compose([str(tmp_path)])[0]
+    assert f"- {seen:,} transitions of {10 * seen:,}: training was cut short, on the" in text
+    assert "The weights are the last ones" in text
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        3,
+        {},
+        {"date": "x", "seeds": [{"seed": 0, "gap": 1}]},
+        {"date": "2026-01-01", "seeds": []},
+        {"date": "2026-01-01", "seeds": [{"gap": "-"}]},
+        {"date": "2026-01-01", "seeds": [{"seed": 0, "gap": "inf"}]},
+    ],
+)
 def test_facts_that_make_no_sense_are_not_believed(runs, tmp_path, facts):
     for path in runs[0].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
