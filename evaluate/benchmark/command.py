@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace, benchmark: Benchmark) -> int:
     if options.folders:
         raise ValueError("--run trains one entry: give its folder as --out, and no others")
     if options.overwrite:
-        raise ValueError("--overwrite is for results: --run goes on with the submission in --out, or takes a new folder")
+        raise ValueError("--overwrite is for results: --run goes on with the submission in --out, or makes a new one")
     tasks = benchmark.tasks(options.markets, options.budgets, options.seeds)
     entry = find_entry(options.run)
     out = Path("submissions") / re.sub(r"[^\w.+-]+", "-", entry.name) if options.out is None else Path(options.out)
