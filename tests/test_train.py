@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -424,6 +425,14 @@ def test_several_seeds_are_the_runs_of_each_seed(tmp_path, capfd):
         assert f"seed {seed}: " in out
     gaps = [float(rows(tmp_path / "all" / f"AvellanedaStoikov-v0_{seed}_1")[-1]["gap_percent"]) for seed in (0, 1)]
     assert f"2 seeds: median exact gap {min(gaps):.4f} % ({min(gaps):.4f} % to {max(gaps):.4f} %)" in out
+
+
+@pytest.mark.parametrize(("told", "code"), [(0, 0), (2, 2), (-9, 137)])
+def test_a_run_that_was_killed_is_no_success(told, code):
+    """Python tells of a signal by a negative code, which is less than the 0 of those that finished."""
+    from train.seeds import _exit_code
+
+    assert _exit_code(SimpleNamespace(exitcode=told)) == code
 
 
 def test_the_spread_is_over_the_gaps_in_order(tmp_path):

@@ -45,7 +45,13 @@ def train_seeds(config: TrainingConfig, count: int, workers: int | None = None) 
     while not finished.empty():
         folders.append(Path(finished.get()))
     print(summary(sorted(folders)))
-    return max(process.exitcode or 0 for process in processes)
+    return max(map(_exit_code, processes))
+
+
+def _exit_code(process: BaseProcess) -> int:
+    """A process's exit code; 128 + n where signal n ended it, as shells tell it."""
+    code = process.exitcode or 0
+    return code if code >= 0 else 128 - code
 
 
 def _run(processes: list[BaseProcess], workers: int) -> None:
