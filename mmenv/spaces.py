@@ -111,7 +111,7 @@ class Codec:
     @cached_property
     def tells_regime(self) -> bool:
         """Whether observations of different regimes always differ."""
-        return len(np.unique(self.regime_entries, axis=0)) == self.market.regimes
+        return len(np.unique(self.regime_entries.astype(np.float32), axis=0)) == self.market.regimes
 
     @cached_property
     def observations(self) -> np.ndarray:

@@ -683,6 +683,13 @@ def test_the_regime_is_told_by_its_values() -> None:
         Problem(RICH, regime_observation="drift")
 
 
+def test_values_that_a_float32_cannot_tell_apart_do_not_tell_the_regime() -> None:
+    chain = ((0.5, 0.25, 0.25),) * 3
+    apart, alike = (Market(volatility=(1.0, 2.0, 2.0 - by), transition_matrix=chain) for by in (1e-3, 1e-9))
+    assert Problem(apart, regime_observation="values").codec.tells_regime
+    assert not Problem(alike, regime_observation="values").codec.tells_regime
+
+
 def test_a_market_survives_json() -> None:
     for curve in CURVES:
         market = replace(RICH, fill_curve=curve)
