@@ -266,14 +266,11 @@ def _recording_text(replay: Any) -> str:
 
 def _problem(env: str | None, market: str | None = None) -> Any:
     """The problem of a market file or of a registered environment, the default one if none is named."""
-    from mmenv import Problem, _validate
+    from evaluate.registered import problem_of
+    from mmenv import Problem
     from mmenv.environment_file import read_environment
-    from mmenv.envs.registration import IDS
 
-    if market is not None:
-        return Problem.from_arguments(**read_environment(market))
-    name = next(iter(IDS)) if env is None else env if "/" in env else f"mmenv/{env}"
-    return Problem.from_arguments(**IDS[_validate.choice("--env", name, IDS)])
+    return problem_of(env) if market is None else Problem.from_arguments(**read_environment(market))
 
 
 def _name(paths: Sequence[str], env: str | None) -> str:

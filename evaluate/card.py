@@ -56,7 +56,7 @@ def _known(run: Run) -> dict[str, Any] | None:
     try:
         seeds = [{"seed": int(entry["seed"]), "gap": float(entry["gap"])} for entry in facts["seeds"]]
         date = datetime.fromisoformat(facts["date"]).date().isoformat()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     believable = bool(seeds) and all(math.isfinite(entry["gap"]) for entry in seeds)
     return {"date": date, "seeds": seeds} if believable else None

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from agents import AvellanedaStoikov, GueantLehalleFernandezTapia, load, shipped
+from agents import AvellanedaStoikov, GueantLehalleFernandezTapia, RunError, load, shipped
 from evaluate import entrants
 from evaluate.ladder import Entrant
+from evaluate.registered import full_id, problem_of
 from evaluate.streaming import DEFAULT_RISK_AVERSION
 from evaluate.text import Rows, console_table, markdown_table, number, skill
-from mmenv import _validate
 from mmenv.envs.registration import IDS
 from mmenv.grading import grade, reference_solution
 from mmenv.market import Market
@@ -25,11 +25,6 @@ from mmenv.solver import action_values, fill_probabilities
 
 HORIZONS = (1, 10, 50)
 WIDTH = 110
-
-
-def problem_of(name: str) -> Problem:
-    """The problem of a registered id."""
-    return Problem.from_arguments(**IDS[name])
 
 
 def field_of(problem: Problem) -> dict[str, Entrant]:
@@ -150,14 +145,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code.
 
     Raises:
-        TypeError, ValueError: an option is out of its range.
+        ValueError: an environment is not registered, or a run was trained in none of those shown.
         OSError: the files cannot be written.
         ModuleNotFoundError: matplotlib is not installed.
     """
     options = _parser().parse_args(argv)
     from evaluate import folder, markets_plot, style
 
-    names = [_validate.choice("--env", one if "/" in one else f"mmenv/{one}", IDS) for one in options.env or IDS]
+    names = list(dict.fromkeys(map(full_id, options.env or IDS)))
     out = folder.choose(options.out, "markets", options.overwrite)
     agents = _agents(options.runs, names)
     parts = [("Trained agents", agent_rows(agents)), ("Where gaps lie", gap_rows(agents))]
@@ -171,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\n{part}\n\n{console_table(rows, headers=1, width=WIDTH)}")
     with folder.publish(out) as new, style.styled():
         text = "\n\n".join(f"## {part}\n\n{markdown_table(rows)}" for part, rows in parts)
-        (new / "markets.md").write_text(text + "\n", encoding="utf-8")
+        (new / "markets.md").write_text(text + "\n", encoding="utf-8", newline="\n")
         for name in names:
             problem, title = problem_of(name), name.split("/")[1].lower()
             _draw(new / f"{title}.svg", lambda problem=problem: markets_plot.plot_regimes(problem))  # type: ignore[misc]
@@ -189,7 +184,11 @@ def _draw(path: Path, plot: Callable[[], Any]) -> None:
 
 
 def _agents(runs: Sequence[str], names: Sequence[str]) -> dict[str, list[Any]]:
-    """Agents by the registered market they were trained in: those given, or the shipped ones."""
+    """Agents by the registered market they were trained in: those given, or the shipped ones.
+
+    Raises:
+        RunError: a run cannot be read, or was trained in none of these markets.
+    """
     available = [one for one in shipped() if f"mmenv/{one}" in names]
     policies = [load(run) for run in (runs or available)]
     grouped: dict[str, list[Any]] = {}
@@ -197,6 +196,10 @@ def _agents(runs: Sequence[str], names: Sequence[str]) -> dict[str, list[Any]]:
         problem = problem_of(name)
         key = problem.market, problem.objective
         grouped[name] = [policy for policy in policies if (policy.problem.market, policy.problem.objective) == key]
+    shown = [policy for those in grouped.values() for policy in those]
+    for run, policy in zip(runs, policies if runs else [], strict=True):
+        if policy not in shown:
+            raise RunError(f"runs must be of the markets {', '.join(names)}: {run!r} was trained in another")
     return grouped
 
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agents import AvellanedaStoikov, GueantLehalleFernandezTapia
+from evaluate.registered import problem_of
 from evaluate.streaming import DEFAULT_RISK_AVERSION
 from evaluate.text import Rows, console_table, markdown_table
 from mmenv import _validate
 from mmenv.grading import reference_linear_skew, reference_solution
 from mmenv.linear_skew import linear_skew_table
-from mmenv.market import PER_REGIME, Market
+from mmenv.market import Market
 from mmenv.problem import Problem
 from mmenv.quotes import QuoteTable
 from mmenv.solver import evaluate_exactly
@@ -77,12 +79,7 @@ def scaled(market: Market, parameter: str, factor: float) -> Market:
 
 def parameters_of(market: Market) -> list[str]:
     """The parameters that a market has: those that are not zero."""
-    return [name for name, fields in PARAMETERS.items() if any(_present(market, field) for field in fields)]
-
-
-def _present(market: Market, field: str) -> bool:
-    assert field in PER_REGIME
-    return bool(market.by_regime(field).any())
+    return [name for name, fields in PARAMETERS.items() if any(market.by_regime(field).any() for field in fields)]
 
 
 def made_for(problem: Problem) -> dict[str, QuoteTable]:
@@ -166,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     runs = load_runs(options.runs) if options.runs else []
     if runs and options.env:
         raise ValueError("--env is for a matrix without runs: runs bring their own problem")
-    problem = runs[0].problem if runs else _registered(options.env)
+    problem = runs[0].problem if runs else problem_of(options.env)
     agents = {run.label: run.policy.tabulate(problem.market) for run in runs}
     out = folder.choose(options.out, "robustness", options.overwrite)
     results = [losses(problem, name, options.factor, agents) for name in parameters_of(problem.market)]
@@ -182,19 +179,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write(out: Any, results: Sequence[Losses]) -> None:
+def _write(out: Path, results: Sequence[Losses]) -> None:
     parts = ["# Made for one market, graded in another", markdown_table(loss_rows(results))]
     for result in results:
         for policy in result.losses:
             parts += [f"## {result.parameter}: {policy}", markdown_table(matrix_rows(result, policy))]
-    (out / "robustness.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-
-
-def _registered(env: str | None) -> Problem:
-    from mmenv.envs.registration import IDS
-
-    name = next(iter(IDS)) if env is None else env if "/" in env else f"mmenv/{env}"
-    return Problem.from_arguments(**IDS[_validate.choice("--env", name, IDS)])
+    (out / "robustness.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8", newline="\n")
 
 
 def _parser() -> argparse.ArgumentParser:

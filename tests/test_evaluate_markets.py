@@ -9,7 +9,8 @@ import pytest
 
 from evaluate import markets_plot, style
 from evaluate.__main__ import main
-from evaluate.markets import agent_rows, field_of, ladder_rows, markout_rows, problem_of, regime_rows
+from evaluate.markets import agent_rows, field_of, ladder_rows, markout_rows, regime_rows
+from evaluate.registered import problem_of
 from evaluate.text import markdown_table
 from mmenv import Tape, grade, simulate, solve
 from mmenv.envs.registration import IDS
@@ -78,3 +79,10 @@ def test_pictures_are_drawn() -> None:
 def test_the_command_refuses_unknown_markets(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["markets", "--env", "Toxic-v0"]) == 2
     assert "did you mean 'mmenv/ToxicFlow-v0'" in capsys.readouterr().err
+
+
+def test_runs_of_no_market_that_is_shown_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are not left out in silence."""
+    assert main(["markets", "Signal-v0", "--env", "ToxicFlow-v0"]) == 2
+    refusal = "runs must be of the markets mmenv/ToxicFlow-v0: 'Signal-v0' was trained in another"
+    assert refusal in capsys.readouterr().err
