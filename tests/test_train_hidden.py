@@ -8,6 +8,7 @@ import torch
 
 from mmenv import Market
 from mmenv.tape import Tape
+from train.advantages import regime_means
 from train.algorithm import MarketMakingPPO
 from train.config import TrainingConfig
 
@@ -62,6 +63,12 @@ def test_next_values_are_means_over_what_the_true_regime_may_do(seen):
         with torch.no_grad():
             return 0.0 if n == STEPS else algorithm.policy.network.values(row).item()
 
+    rewards = buffer.rewards  # where the regime is hidden, already without what it pays on average
+    if seen == "hidden":
+        for z in (0, 1):
+            assert abs(rewards[regimes[:-1] == z].mean()) < 1e-5
+    else:
+        assert abs(rewards[regimes[:-1] == 0].mean()) > 0.1
     residuals = np.empty((STEPS, SESSIONS))
     for n, i in itertools.product(range(STEPS), range(SESSIONS)):
         z, q = regimes[n, i], int(codec.inventory(buffer.observations[n, i]))
@@ -74,10 +81,16 @@ def test_next_values_are_means_over_what_the_true_regime_may_do(seen):
             * critic(n + 1, to, q + bought - sold if abs(q + bought - sold) <= LIMIT else q)
             for to, bought, sold in itertools.product((0, 1), (0, 1), (0, 1))
         )
-        residuals[n, i] = buffer.rewards[n, i] + mean - critic(n, z, q)
+        residuals[n, i] = rewards[n, i] + mean - critic(n, z, q)
     expected = [sum(algorithm.gae_lambda**j * residuals[n + j] for j in range(STEPS - n)) for n in range(STEPS)]
     np.testing.assert_allclose(buffer.advantages, expected, atol=2e-5)
     assert np.abs(buffer.advantages).max() > 0.1
+
+
+def test_rewards_less_the_means_of_their_regimes():
+    rewards = np.array([[1.0, 5.0, 2.0], [3.0, 7.0, -2.0]])
+    regime = np.array([[0, 2, 0], [2, 2, 0]])
+    np.testing.assert_allclose(regime_means(rewards, regime), [[1 / 3, 5.0, 1 / 3], [5.0, 5.0, 1 / 3]])
 
 
 def test_where_it_is_hidden_the_critic_does_not_see_the_regime():

@@ -50,3 +50,21 @@ def generalised_advantages(residuals: np.ndarray, gae_lambda: float) -> np.ndarr
     for n in reversed(range(len(residuals))):
         advantages[n] = following = residuals[n] + gae_lambda * following
     return advantages
+
+
+def regime_means(rewards: np.ndarray, regime: np.ndarray) -> np.ndarray:
+    """What a step of its regime pays on average, for every step of a rollout.
+
+    Quotes do not sway the regime, so rewards less these means have the same best policy. A critic that does not see
+    the regime needs that: a good regime also fills more, so it would take large inventories for a good sign.
+
+    Args:
+        rewards: shape (steps, sessions).
+        regime: z before each step, same shape.
+
+    Returns:
+        The same shape.
+    """
+    count = np.bincount(regime.ravel())
+    total = np.bincount(regime.ravel(), weights=rewards.ravel())
+    return (total / np.maximum(count, 1))[regime].astype(rewards.dtype)

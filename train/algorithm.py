@@ -15,7 +15,7 @@ from mmenv import Problem
 from mmenv.dynamics import hedged_inventory
 from mmenv.envs import MarketMakingVecEnv
 from mmenv.spaces import depth_decay, relaxation_time, trading_rate
-from train.advantages import expected_next_values, generalised_advantages
+from train.advantages import expected_next_values, generalised_advantages, regime_means
 from train.config import LARGEST_ROLLOUT, LEAST_ROLLOUTS, MINIBATCHES, TrainingConfig
 from train.policy import QuotePolicy
 from train.ppo import LeanPPO
@@ -118,6 +118,8 @@ class MarketMakingPPO(LeanPPO):
             buffer.log_probs[:] = self.policy.log_prob(*rows).numpy().reshape(buffer.log_probs.shape)
         # Fills come at the odds of the regime that is there; the critic knows no more of it than observations tell.
         inventory, regime = codec.inventory(buffer.observations), np.stack(self._regimes)
+        if not codec.tells_regime:
+            buffer.rewards -= regime_means(buffer.rewards, regime)
         actions = buffer.actions
         values = grid[np.arange(market.steps)[:, None], regime, inventory + market.max_inventory]
         if market.hedges:
