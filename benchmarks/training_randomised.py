@@ -72,10 +72,8 @@ def trained(parameter: str, shown: str | None, preset: str, seed: int) -> list[Q
     if shown is None:
         return [_trained(MARKET, "one_hot", preset, seed)] * len(THERE)
     quotes = _trained(family(parameter), shown, preset, seed)
-    pairs = [
-        (side[:, [regime]] for side in (quotes.bid_depth, quotes.ask_depth)) for regime in range(1, 1 + len(THERE))
-    ]
-    return [QuoteTable(*pair) for pair in pairs]
+    columns = ([regime] for regime in range(1, 1 + len(THERE)))
+    return [QuoteTable(quotes.bid_depth[:, column], quotes.ask_depth[:, column]) for column in columns]
 
 
 @lru_cache
