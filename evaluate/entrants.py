@@ -19,6 +19,7 @@ from evaluate.ladder import Entrant
 from evaluate.streaming import DEFAULT_RISK_AVERSION
 from mmenv import _validate
 from mmenv.grading import reference_linear_skew, reference_solution
+from mmenv.market import Market
 from mmenv.problem import Problem
 
 # A fitted risk aversion this close to the objective's own gets no row of its own.
@@ -65,12 +66,21 @@ def asymptotic_glft(problem: Problem) -> list[Entrant]:
 
 def finite_glft(problem: Problem) -> list[Entrant]:
     """Guéant, Lehalle & Fernandez-Tapia (2013), finite horizon: for CARA the optimum of continuous time."""
+    if not known_in_continuous_time(problem.market):
+        return []
 
     def formula(risk_aversion: float) -> GueantLehalleFernandezTapia:
         return GueantLehalleFernandezTapia(risk_aversion, finite_horizon=True)
 
     fitted = GueantLehalleFernandezTapia.fit(problem.market, problem.objective, finite_horizon=True)
     return _formula(problem, formula, fitted, "GLFT finite", "glft_finite")
+
+
+def known_in_continuous_time(market: Market) -> bool:
+    """Whether the formulas of continuous time know a market: one k for both sides, in no regime takers on one only."""
+    bid, ask = (market.by_regime(f"{side}_arrival_rate") > 0 for side in ("bid", "ask"))
+    decays = market.by_regime("bid_depth_decay"), market.by_regime("ask_depth_decay")
+    return bool((bid == ask).all() and np.equal(*decays).all())
 
 
 def _formula(
@@ -87,6 +97,8 @@ def _formula(
 
 def continuous(problem: Problem) -> list[Entrant]:
     """The optimum of continuous time, quoted in discrete time."""
+    if not known_in_continuous_time(problem.market):
+        return []
     return [Entrant("continuous-time optimum", "baseline", ContinuousOptimal(problem.objective), "continuous")]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from agents import AvellanedaStoikov, GueantLehalleFernandezTapia
+from evaluate.entrants import known_in_continuous_time
 from evaluate.registered import problem_of
 from evaluate.streaming import DEFAULT_RISK_AVERSION
 from evaluate.text import Rows, console_table, markdown_table
@@ -23,7 +24,7 @@ from mmenv.grading import reference_linear_skew, reference_solution
 from mmenv.linear_skew import linear_skew_table
 from mmenv.market import Market
 from mmenv.problem import Problem
-from mmenv.quotes import QuoteTable
+from mmenv.quotes import Policy, QuoteTable
 from mmenv.solver import evaluate_exactly
 
 FACTORS = (0.5, 0.8, 1.25, 2.0)
@@ -87,9 +88,11 @@ def made_for(problem: Problem) -> dict[str, QuoteTable]:
     market, objective = problem.market, problem.objective
     gamma = objective.risk_aversion or DEFAULT_RISK_AVERSION
     line = reference_linear_skew(market, objective)
+    formulas: dict[str, Policy] = {f"Avellaneda–Stoikov γ={gamma:g}": AvellanedaStoikov(gamma)}
+    if known_in_continuous_time(market):
+        formulas[f"GLFT finite γ={gamma:g}"] = GueantLehalleFernandezTapia(gamma, finite_horizon=True)
     return {
-        f"Avellaneda–Stoikov γ={gamma:g}": AvellanedaStoikov(gamma).tabulate(market),
-        f"GLFT finite γ={gamma:g}": GueantLehalleFernandezTapia(gamma, finite_horizon=True).tabulate(market),
+        **{name: formula.tabulate(market) for name, formula in formulas.items()},
         "best linear skew": linear_skew_table(market, line.half_spread, line.skew, line.lean),
         "exact optimum": reference_solution(market, objective).quotes,
     }

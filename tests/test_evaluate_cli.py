@@ -227,3 +227,20 @@ def test_help_is_there(part: list[str], capsys: pytest.CaptureFixture[str]) -> N
         main([*part, "--help"])
     assert exit_code.value.code == 0
     assert "RUN" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [{"bid_depth_decay": 1.0, "ask_depth_decay": 2.0}, {"bid_arrival_rate": 0.0}],
+    ids=["another decay", "takers on one side"],
+)
+def test_a_market_whose_sides_differ_has_a_ladder(sides: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
+    """Calibrations find such markets. Formulas that do not know them are left out, the others stand there."""
+    market = Market(steps=5, max_inventory=2, arrival_rate=30.0, **sides)
+    Path("market.json").write_text(json.dumps({"market": market.to_dict()}), encoding="utf-8")
+    assert main(["--market", "market.json", "--episodes", "50", "--format", "csv"]) == 0
+    printed = capsys.readouterr().out
+    assert "Avellaneda–Stoikov" in printed
+    assert "best linear skew" in printed
+    assert "GLFT finite" not in printed
+    assert "continuous" not in printed

@@ -53,6 +53,13 @@ def test_only_parameters_that_are_there_are_varied() -> None:
     assert scaled(regimes, "arrivals", 2.0).ask_arrival_rate == 14.0
 
 
+def test_formulas_that_do_not_know_a_market_are_left_out() -> None:
+    apart = Market(steps=5, max_inventory=2, bid_depth_decay=1.0, ask_depth_decay=2.0)
+    assert list(losses(Problem(apart), "decay", [2.0]).losses) == [
+        "Avellaneda–Stoikov γ=0.1", "best linear skew", "exact optimum"
+    ]  # fmt: skip
+
+
 def test_the_command_writes_tables_and_a_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "made"
     assert main(["robustness", "--factor", "2", "--out", str(out)]) == 0
