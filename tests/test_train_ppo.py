@@ -189,3 +189,21 @@ def test_the_largest_allowed_number_is_no_poison():
     assert np.isfinite(np.float32(LARGEST) ** 2)
     with np.errstate(over="ignore"):
         assert not np.isfinite(np.float32(10 * LARGEST * 2) ** 2)
+
+
+def test_saved_and_loaded_it_goes_on_with_its_own_weights(tmp_path):
+    model = LeanPPO("MlpPolicy", short_env(), **SETTINGS).learn(40)
+    model.save(tmp_path / "model")
+    loaded = LeanPPO.load(tmp_path / "model", env=short_env())
+    before = torch.cat([weight.detach().flatten() for weight in loaded.policy.parameters()])
+    assert torch.equal(before, torch.cat([weight.detach().flatten() for weight in model.policy.parameters()]))
+    loaded.learn(40)
+    assert not torch.equal(before, torch.cat([weight.detach().flatten() for weight in loaded.policy.parameters()]))
+
+
+def test_other_networks_take_the_way_of_stock_ppo():
+    """Perceptrons stand in for tanh networks alone."""
+    assert LeanPPO("MlpPolicy", short_env(), **SETTINGS)._perceptrons is not None
+    relu = LeanPPO("MlpPolicy", short_env(), policy_kwargs={"activation_fn": torch.nn.ReLU}, **SETTINGS)
+    assert relu._perceptrons is None
+    relu.learn(40)

@@ -21,6 +21,7 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
 from train.guard import check, check_gradient
+from train.perceptrons import Perceptrons
 
 STATISTICS = ("entropy_loss", "policy_gradient_loss", "value_loss", "loss", "clip_fraction", "approx_kl")
 
@@ -47,6 +48,7 @@ class LeanPPO(PPO):
     """
 
     _last_obs: np.ndarray
+    _perceptrons: Perceptrons | None
 
     def __init__(self, *args: Any, policy_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         fused = {"optimizer_kwargs": {"eps": 1e-5, "fused": True}}
@@ -60,6 +62,10 @@ class LeanPPO(PPO):
                 f"got {self.observation_space}, {self.action_space}, use_sde={self.use_sde}"
             )
         super()._setup_model()
+        self._perceptrons = Perceptrons.of(self.policy)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_perceptrons"]
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
@@ -99,7 +105,15 @@ class LeanPPO(PPO):
 
     def _sample(self, observations: torch.Tensor) -> torch.Tensor:
         """Actions for one step of all sessions, shape (num_envs, n)."""
+        if self._perceptrons is not None:
+            return self._perceptrons.sample(observations)
         return self.policy.get_distribution(observations).get_actions()
+
+    def _evaluate(
+        self, observations: torch.Tensor, actions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Values, log-probabilities and entropies of actions."""
+        return (self._perceptrons or self.policy.evaluate_actions)(observations, actions)
 
     def _check_terminal(self, infos: list[dict[str, Any]], step: int) -> None:
         last = [info["terminal_observation"] for info in infos if info.get("terminal_observation") is not None]
@@ -119,7 +133,7 @@ class LeanPPO(PPO):
         observations = torch.from_numpy(buffer.observations).flatten(0, 1).to(self.device)
         actions = torch.from_numpy(buffer.actions).flatten(0, 1).to(self.device)
         with torch.no_grad():
-            values, log_prob, _ = self.policy.evaluate_actions(observations, actions)
+            values, log_prob, _ = self._evaluate(observations, actions)
             last_values = self.policy.predict_values(torch.as_tensor(self._last_obs, device=self.device))
         buffer.values[:] = values.cpu().numpy().reshape(shape)
         buffer.log_probs[:] = log_prob.cpu().numpy().reshape(shape)
@@ -131,6 +145,7 @@ class LeanPPO(PPO):
         self._update_learning_rate(self.policy.optimizer)
         clip_range = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
         rollout, widths = self._pack()
+        weights = list(self.policy.parameters())
         told: list[list[torch.Tensor]] = []
         for _ in range(self.n_epochs):
             self._n_updates += 1
@@ -142,7 +157,7 @@ class LeanPPO(PPO):
                 told[-1].append(statistics)
                 if self.target_kl is not None and statistics[-1].item() > 1.5 * self.target_kl:
                     return self._log(told, clip_range)
-                self._descend(loss)
+                self._descend(loss, weights)
         self._log(told, clip_range)
 
     def _pack(self) -> tuple[torch.Tensor, list[int]]:
@@ -154,7 +169,7 @@ class LeanPPO(PPO):
 
     def _loss(self, batch: Minibatch, clip_range: float) -> tuple[torch.Tensor, torch.Tensor]:
         """PPO's loss on a minibatch, and what is logged about it: see `STATISTICS`."""
-        values, log_prob, entropy = self.policy.evaluate_actions(batch.observations, batch.actions)
+        values, log_prob, entropy = self._evaluate(batch.observations, batch.actions)
         values = values.flatten()
         advantages = batch.advantages
         if self.normalize_advantage and len(advantages) > 1:
@@ -178,11 +193,12 @@ class LeanPPO(PPO):
         """The critic's loss on a minibatch."""
         return functional.mse_loss(values, returns)
 
-    def _descend(self, loss: torch.Tensor) -> None:
+    def _descend(self, loss: torch.Tensor, weights: list[torch.nn.Parameter]) -> None:
         """One step of the optimiser."""
-        self.policy.optimizer.zero_grad()
+        for weight in weights:
+            weight.grad = None
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(weights, self.max_grad_norm)
         check_gradient(norm.item(), self.num_timesteps)
         self.policy.optimizer.step()
 
