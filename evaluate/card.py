@@ -186,7 +186,7 @@ def _limits(run: Run, graded: Grade, facts: dict[str, Any]) -> list[Block]:
             "horizon, steps, fees, ticks or limits take another training.",
             f"More than {market.max_inventory} units, long or short, and depths outside "
             f"[{market.min_depth:g}, {market.max_depth:g}]. {rare}",
-            f"Anything but {'its inventory, the time and the regime' if sees_regime else 'its inventory and the time'}: "
+            f"Anything but its {'inventory, the time and the regime' if sees_regime else 'inventory and the time'}: "
             "no order book, no history, no queue, no competitors, no delay.",
             "Reality. It was trained and graded in simulation, where fills obey the model's law exactly. It is no "
             "trading advice.",
