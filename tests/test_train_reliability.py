@@ -262,11 +262,18 @@ def test_ctrl_c_saves_within_five_seconds(tmp_path):
     agents.load(folder)
 
 
+def heed_interrupts():
+    """A suite that a shell runs in the background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @posix
 @pytest.mark.proof
 def test_ctrl_c_reaches_every_seed(tmp_path):
     command = [sys.executable, "-m", "train", *arguments(tmp_path, n_timesteps=10**9), "--seeds", "2"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    )
     assert process.stdout is not None
     begun: set[str] = set()
     while len(begun) < min(2, os.cpu_count() or 1):
