@@ -68,10 +68,11 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
             )
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / 'policy.safetensors'} states no valid architecture: {error}") from error
-    network = QuoteNetwork(architecture)
+    with torch.device("meta"):  # shapes alone: weights that are replaced need not be drawn
+        network = QuoteNetwork(architecture)
     expected = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
     check_shapes(folder / "policy.safetensors", tensors, expected)
-    network.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
+    network.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()}, assign=True)
     return TrainedPolicy(str(config.get("name", folder.name)), problem, network, config)
 
 
