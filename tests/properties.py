@@ -27,8 +27,9 @@ def check_problem(market: Market, objective: Objective) -> float:
     assert solution.optimum <= reachable * (1 + 1e-12)
 
     unit = float(np.max(1 / market.by_regime("bid_depth_decay")))
-    # Values that large penalties make huge leave their rounding in those of other states.
-    rounding = np.finfo(float).eps * float(np.abs(solution.value).max())
+    # Penalties that are huge, in whatever state, leave their rounding in the values of others.
+    charge = market.dt * float(objective.running_penalty(market.inventories).max())
+    rounding = np.finfo(float).eps * max(float(np.abs(solution.value).max()), charge)
     for depth in (low, high):
         constant = np.full(market.grid_shape, depth)
         other = evaluate_exactly(market, objective, quote_table(constant, constant)).value
