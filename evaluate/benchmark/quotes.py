@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from agents.checkpoint import write_atomically
-from mmenv._archives import DAMAGE
+from mmenv._archives import refusing
 from mmenv.market import Market
 from mmenv.quotes import QuoteTable
 
@@ -60,7 +60,7 @@ def read_quotes(path: Path, market: Market) -> QuoteTable:
         QuotesError: the file is missing, too large or damaged, holds other arrays, or depths that are not finite.
     """
     names = {*DEPTHS, *(["hedge"] if market.hedges else [])}
-    try:
+    with refusing(path, QuotesError, "file of quotes"):
         with zipfile.ZipFile(path) as archive:
             found = [member.filename.removesuffix(".npy") for member in archive.infolist()]
             if sorted(found) != sorted(names):
@@ -69,12 +69,6 @@ def read_quotes(path: Path, market: Market) -> QuoteTable:
         hedge = arrays.get("hedge")
         table = QuoteTable(_depths(arrays["bid_depth"]), _depths(arrays["ask_depth"]), hedge)
         table.check(market, on_ticks=False)
-    except OSError as error:
-        raise QuotesError(f"{path} cannot be read: {error.strerror or error}") from error
-    except DAMAGE as error:
-        if isinstance(error, QuotesError):
-            raise
-        raise QuotesError(f"{path} is no file of quotes: {error}") from error
     return table
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmenv._archives import DAMAGE
+from mmenv._archives import refusing
 from mmenv.data.clean import Cleaning, clean_quotes, clean_trades
 from mmenv.data.recording import Quotes, RecordingError, Trades
 from mmenv.data.sources import LARGEST_RATIO
@@ -153,17 +153,13 @@ def _best(events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _events(path: Path) -> tuple[np.ndarray, Cleaning]:
-    try:
+    with refusing(path, RecordingError, "readable npz file of events"):
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if any(info.file_size > LARGEST_RATIO * max(info.compress_size, 1) + 2**25 for info in members):
                 raise RecordingError(f"{path} grows more than {LARGEST_RATIO} times when decompressed: it is refused")
         with np.load(path, allow_pickle=False) as arrays:
             events = arrays["data"] if "data" in arrays else arrays[arrays.files[0]]
-    except (*DAMAGE, OSError) as error:
-        if isinstance(error, RecordingError):
-            raise
-        raise RecordingError(f"{path} is no readable npz file of events: {error}") from error
     needed = ("ev", "exch_ts", "px", "qty")
     if events.ndim != 1 or events.dtype.names is None or not set(needed) <= set(events.dtype.names):
         raise RecordingError(

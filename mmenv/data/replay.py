@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmenv import _validate
-from mmenv._archives import DAMAGE
+from mmenv._archives import refusing
 from mmenv.data.clean import DEFAULT_GAP
 from mmenv.data.recording import SECOND, Quotes, RecordingError, Trades, check_tick, infer_tick, quotes_from_trades
 from mmenv.data.steps import Steps, cut
@@ -247,7 +247,7 @@ def load_tape(path: str | os.PathLike[str]) -> RecordedTape:
     Raises:
         RecordingError: the file is missing, too large, damaged, or no tape.
     """
-    try:
+    with refusing(path, RecordingError, "recorded tape"):
         if Path(path).exists() and not Path(path).is_file():
             raise RecordingError(f"{path} is no file")  # a device or a pipe may have no end
         with zipfile.ZipFile(Path(path)) as archive:
@@ -268,12 +268,6 @@ def load_tape(path: str | os.PathLike[str]) -> RecordedTape:
         )
         rule = _validate.choice("rule", str(values["rule"]), RULES)
         return RecordedTape(tape, start, dt, tick, rule, str(values["source"]))
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be read: {error.strerror or error}") from error
-    except DAMAGE as error:
-        if isinstance(error, RecordingError):
-            raise
-        raise RecordingError(f"{path} is no recorded tape: {error}") from error
 
 
 def record(
