@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from train.guard import check, check_gradient
 from train.perceptrons import Perceptrons
 
+AT_ONCE = 4096  # rows whose activations fit a processor's cache
 STATISTICS = ("entropy_loss", "policy_gradient_loss", "value_loss", "loss", "clip_fraction", "approx_kl")
 
 
@@ -128,12 +129,15 @@ class LeanPPO(PPO):
                     rewards[i] += self.gamma * self.policy.predict_values(last)[0].item()
 
     def _finish_rollout(self, buffer: RolloutBuffer, dones: np.ndarray) -> None:
-        """Values, log-probabilities and advantages of a rollout, all at once."""
+        """Values, log-probabilities and advantages of a rollout, many rows at a time."""
         shape = buffer.rewards.shape
         observations = torch.from_numpy(buffer.observations).flatten(0, 1).to(self.device)
         actions = torch.from_numpy(buffer.actions).flatten(0, 1).to(self.device)
         with torch.no_grad():
-            values, log_prob, _ = self._evaluate(observations, actions)
+            pieces = zip(observations.split(AT_ONCE), actions.split(AT_ONCE), strict=True)
+            values, log_prob = (
+                torch.cat(parts) for parts in zip(*(self._evaluate(*piece)[:2] for piece in pieces), strict=True)
+            )
             last_values = self.policy.predict_values(torch.as_tensor(self._last_obs, device=self.device))
         buffer.values[:] = values.cpu().numpy().reshape(shape)
         buffer.log_probs[:] = log_prob.cpu().numpy().reshape(shape)
