@@ -49,7 +49,7 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
     Raises:
         RunError: the folder is missing, incomplete, damaged or of another format version.
     """
-    from agents.ppo import Architecture, QuoteNetwork, TrainedPolicy, torch
+    from agents.ppo import Architecture, QuoteNetwork, TrainedPolicy
 
     folder = locate(run)
     if not folder.is_dir():
@@ -68,12 +68,9 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
             )
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / 'policy.safetensors'} states no valid architecture: {error}") from error
-    with torch.device("meta"):  # shapes alone: weights that are replaced need not be drawn
-        network = QuoteNetwork(architecture)
-    expected = {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
-    check_shapes(folder / "policy.safetensors", tensors, expected)
-    network.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()}, assign=True)
-    return TrainedPolicy(str(config.get("name", folder.name)), problem, network, config)
+    check_shapes(folder / "policy.safetensors", tensors, architecture.shapes)
+    arrays = {name: values.astype(np.float32, copy=False) for name, values in tensors.items()}
+    return TrainedPolicy(str(config.get("name", folder.name)), problem, QuoteNetwork(architecture, arrays), config)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

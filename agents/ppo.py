@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from agents.checkpoint import LARGEST_LAYER, MOST_LAYERS
+from agents.networks import ActorCritic, Perceptron
 from mmenv import Problem, QuoteTable, _validate
-from mmenv._extras import needs
 from mmenv.market import Market
 from mmenv.spaces import depth_decay
 
-with needs("train"):
-    import torch
-    from torch import nn
-
 FAR = 3.0
+NETWORKS = ("actor", "critic")
 
 
 @dataclass(frozen=True)
@@ -76,61 +74,75 @@ class Architecture:
         """Plain JSON values."""
         return asdict(self) | {"hidden": list(self.hidden)}
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of all weights by name, those of the actor first; every second layer is a tanh without any."""
+        found: dict[str, tuple[int, ...]] = {}
+        for network, outputs in zip(NETWORKS, (self.outputs, 1), strict=True):
+            widths = (self.inputs, *self.hidden, outputs)
+            for i, (below, width) in enumerate(pairwise(widths)):
+                found |= {f"{network}.{2 * i}.weight": (width, below), f"{network}.{2 * i}.bias": (width,)}
+        return found
 
-class QuoteNetwork(nn.Module):
-    """Actor and critic, two separate tanh networks.
+
+class QuoteNetwork(ActorCritic):
+    """Actor and critic, two separate tanh networks, as arrays.
 
     Args:
         architecture: their shape.
+        arrays: their weights, named and shaped as in `architecture.shapes`; kept, not copied.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
-        super().__init__()
+    def __init__(self, architecture: Architecture, arrays: Mapping[str, np.ndarray]) -> None:
         self.architecture = architecture
-        self.actor = _perceptron(architecture.inputs, architecture.hidden, architecture.outputs, gain=0.01)
-        self.critic = _perceptron(architecture.inputs, architecture.hidden, 1, gain=1.0)
+        self.arrays = {name: arrays[name] for name in architecture.shapes}
+        super().__init__(*(Perceptron(self.weights(network)) for network in NETWORKS))
 
-    @classmethod
-    def from_arrays(cls, architecture: Architecture, arrays: Mapping[str, np.ndarray]) -> QuoteNetwork:
-        """The network with given weights, by the names and shapes of its `state_dict`."""
-        network = cls(architecture)
-        network.load_state_dict({name: torch.from_numpy(values) for name, values in arrays.items()})
-        return network
+    def weights(self, network: str) -> list[np.ndarray]:
+        """Matrix and bias of every layer of "actor" or "critic", in turn."""
+        return [values for name, values in self.arrays.items() if name.startswith(network)]
 
-    def actions(self, observations: torch.Tensor) -> torch.Tensor:
-        """The mean action, bid first, shape (batch, outputs), for observations of shape (batch, inputs).
+    def actor_inputs(self, observations: np.ndarray) -> np.ndarray:
+        """Observations; folded, inventories without their sign, and bent towards `FAR` natural scales.
 
-        Folded, two outputs are the even part of the quotes in q and the odd part per unit of q, as is a hedge. The
-        actor sees inventories bend towards `FAR` natural scales, so beyond them, where it hardly ever is, the skew goes
-        on as a straight line instead of as chance has it.
+        Beyond those, where the actor hardly ever is, the skew goes on as a straight line instead of as chance has it.
         """
         if not self.architecture.fold:
-            return self.architecture.action_scale * self.actor(observations)
-        inventory, rest = observations[:, :1], observations[:, 1:]
-        seen = FAR * torch.tanh(inventory.abs() / FAR)
-        output = self.architecture.action_scale * self.actor(torch.cat([seen, rest], dim=1))
-        even, odd = output[:, :1], inventory * output[:, 1:2]
-        return torch.cat([even + odd, even - odd, inventory * output[:, 2:]], dim=1)
+            return observations
+        seen = observations.copy()
+        seen[:, 0] = FAR * np.tanh(np.abs(observations[:, 0]) / FAR)
+        return seen
 
-    def values(self, observations: torch.Tensor) -> torch.Tensor:
-        """The critic's values, shape (batch, 1), for observations of shape (batch, inputs)."""
-        if self.architecture.fold:
-            observations = torch.cat([observations[:, :1].abs(), observations[:, 1:]], dim=1)
-        return self.critic(observations)
+    def critic_inputs(self, observations: np.ndarray) -> np.ndarray:
+        """Observations; folded, inventories without their sign."""
+        if not self.architecture.fold:
+            return observations
+        seen = observations.copy()
+        np.abs(seen[:, 0], out=seen[:, 0])
+        return seen
 
+    def mixed(self, observations: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Mean actions, bid first.
 
-def _perceptron(inputs: int, hidden: Sequence[int], outputs: int, gain: float) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [_orthogonal(nn.Linear(inputs, width), 2**0.5), nn.Tanh()]
-        inputs = width
-    return nn.Sequential(*layers, _orthogonal(nn.Linear(inputs, outputs), gain))
+        Folded, two outputs are the even part of the quotes in q and the odd part per unit of q, as is a hedge.
+        """
+        outputs = self.architecture.action_scale * outputs
+        if not self.architecture.fold:
+            return outputs
+        outputs[:, 1:] *= observations[:, :1]
+        even, odd = outputs[:, 0].copy(), outputs[:, 1].copy()
+        outputs[:, 0], outputs[:, 1] = even + odd, even - odd
+        return outputs
 
-
-def _orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
-    nn.init.orthogonal_(layer.weight, gain)
-    nn.init.zeros_(layer.bias)
-    return layer
+    def unmixed(self, observations: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        """A loss's gradient by the actor's outputs, from its gradient by the mean actions."""
+        gradient = self.architecture.action_scale * gradient
+        if not self.architecture.fold:
+            return gradient
+        bid, ask = gradient[:, 0].copy(), gradient[:, 1].copy()
+        gradient[:, 0], gradient[:, 1] = bid + ask, bid - ask
+        gradient[:, 1:] *= observations[:, :1]
+        return gradient
 
 
 class TrainedPolicy:
@@ -146,7 +158,7 @@ class TrainedPolicy:
     def __init__(self, name: str, problem: Problem, network: QuoteNetwork, config: Mapping[str, Any]) -> None:
         self.name = name
         self.problem = problem
-        self.network = network.eval()
+        self.network = network
         self.config = dict(config)
 
     def predict(self, observations: np.ndarray) -> np.ndarray:
@@ -167,8 +179,7 @@ class TrainedPolicy:
             raise ValueError(
                 f"observations must have shape (batch, {inputs}) or ({inputs},), got {np.shape(observations)}"
             )
-        with torch.no_grad():
-            actions = self.network.actions(torch.from_numpy(batch)).clamp(-1.0, 1.0).numpy()
+        actions = self.network.actions(batch).clip(-1.0, 1.0)
         return actions[0] if np.ndim(observations) == 1 else actions
 
     def tabulate(self, market: Market) -> QuoteTable:

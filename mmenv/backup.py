@@ -332,7 +332,8 @@ class Backup:
     def _between(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         """Depths from `low` to `high`, shape (points, states): a fine net, or all ticks."""
         if self.market.tick is None:
-            return low + np.linspace(0.0, 1.0, SCAN_POINTS)[:, None] * (high - low)
+            share = np.linspace(0.0, 1.0, SCAN_POINTS)[:, None]
+            return (1.0 - share) * low + share * high  # both ends exactly: beside one, a certain fill is not certain
         ticks = self.market.ticks(min(low.min(), high.min()), max(low.max(), high.max()))
         return np.clip(ticks[:, None], np.minimum(low, high), np.maximum(low, high))
 

@@ -28,7 +28,8 @@ def check_problem(market: Market, objective: Objective) -> float:
 
     unit = float(np.max(1 / market.by_regime("bid_depth_decay")))
     # Penalties that are huge, in whatever state, leave their rounding in the values of others.
-    charge = market.dt * float(objective.running_penalty(market.inventories).max())
+    risk = objective.risk_aversion * (market.by_regime("volatility") * market.max_inventory) ** 2 / 2
+    charge = market.dt * float(objective.running_penalty(market.inventories).max() + risk.max())
     rounding = np.finfo(float).eps * max(float(np.abs(solution.value).max()), charge)
     for depth in (low, high):
         constant = np.full(market.grid_shape, depth)

@@ -13,9 +13,10 @@ import pytest
 
 import agents
 from agents import RunError, checkpoint
-from agents.ppo import Architecture, QuoteNetwork
+from agents.ppo import Architecture
 from mmenv import Market, Problem
 from mmenv.grading import grade
+from tests.networks import random_weights
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def run(tmp_path):
     """A run folder with an untrained network."""
     problem = Problem(Market(steps=6, max_inventory=3))
     architecture = Architecture.for_problem(problem, (8,), True)
-    tensors = {name: weight.numpy() for name, weight in QuoteNetwork(architecture).state_dict().items()}
+    tensors = random_weights(architecture, 0.03)
     checkpoint.write_json(
         tmp_path / "config.json", {"format": 1, "name": "PPO", "problem": problem.to_dict(), "training": {}}
     )

@@ -187,21 +187,17 @@ def test_watch_writes_a_page_that_needs_nothing_else(capsys: pytest.CaptureFixtu
 
 def test_a_real_run_folder() -> None:
     """An untrained network, saved and loaded by the packages that own the format."""
-    pytest.importorskip("torch")
-    import numpy as np
-
     from agents import checkpoint
-    from agents.ppo import Architecture, QuoteNetwork
+    from agents.ppo import Architecture
     from evaluate.runs import load_runs
+    from tests.networks import random_weights
 
     folder, problem = make_run(Path("runs/real")), Problem(MARKET, reward="expected")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | {"format": checkpoint.FORMAT}
     checkpoint.write_json(folder / "config.json", config)
-    network = QuoteNetwork(Architecture.for_problem(problem, (8,), fold=True))
-    tensors = {name: np.asarray(values) for name, values in network.state_dict().items()}
-    checkpoint.save_tensors(
-        folder, "policy", tensors, {"architecture": network.architecture.to_dict(), "transitions": 0}
-    )
+    architecture = Architecture.for_problem(problem, (8,), fold=True)
+    about = {"architecture": architecture.to_dict(), "transitions": 0}
+    checkpoint.save_tensors(folder, "policy", random_weights(architecture, 0.1), about)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("agents.load", checkpoint.load)
         assert main([str(folder), *FAST]) == 0

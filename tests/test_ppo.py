@@ -2,20 +2,17 @@
 
 import numpy as np
 import pytest
-import torch
 
 from agents.ppo import Architecture, QuoteNetwork, TrainedPolicy
 from mmenv import Market, Problem, evaluate_exactly
 from mmenv.envs import MarketMakingEnv
+from tests.networks import random_weights
 
 
 def trained(problem: Problem, fold: bool = True, seed: int = 0) -> TrainedPolicy:
     """A policy with large random weights, so that nothing about it is special."""
-    torch.manual_seed(seed)
-    network = QuoteNetwork(Architecture.for_problem(problem, (16, 16), fold))
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.normal_(0.0, 0.4)
+    architecture = Architecture.for_problem(problem, (16, 16), fold)
+    network = QuoteNetwork(architecture, random_weights(architecture, 0.4, seed))
     return TrainedPolicy("random", problem, network, {"name": "random"})
 
 
@@ -67,18 +64,23 @@ def test_folded_policy_earns_as_much_mirrored(problem):
 @pytest.mark.parametrize("fold", [True, False])
 def test_even_and_odd_parts_can_hold_any_symmetric_quotes(problem, fold):
     """The folded form restricts nothing but the symmetry: it fits arbitrary quotes with bid(q) = ask(-q)."""
-    torch.manual_seed(1)
-    observations = torch.from_numpy(problem.codec.observations[5, 0].copy())
-    bids = torch.rand(11)
-    wanted = torch.stack([bids, bids.flip(0)], dim=1)
-    network = QuoteNetwork(Architecture(observations.shape[1], (64, 64), fold, 1.0))
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
-    for _ in range(2000):
-        loss = (network.actions(observations) - wanted).square().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    assert loss.item() < 1e-4
+    observations = problem.codec.observations[5, 0]
+    bids = np.random.default_rng(1).random(11, dtype=np.float32)
+    architecture = Architecture(observations.shape[1], (64, 64), fold, 1.0)
+    network = QuoteNetwork(architecture, random_weights(architecture, 0.3))
+    weights = network.weights("actor")
+    gradients = [np.zeros_like(weight) for weight in weights]
+    squares = [np.zeros_like(weight) for weight in weights]
+    for i in range(3000):
+        activations = network.actor.activations(network.actor_inputs(observations))
+        error = network.mixed(observations, activations[-1]) - np.stack([bids, bids[::-1]], axis=1)
+        for gradient in gradients:
+            gradient[:] = 0
+        network.actor.add_gradients(gradients, activations, network.unmixed(observations, error))
+        for weight, gradient, square in zip(weights, gradients, squares, strict=True):  # RMSprop
+            square += 0.01 * (gradient**2 - square)
+            weight -= 0.005 * (1 - i / 3000) * gradient / (np.sqrt(square) + 1e-4)
+    assert np.square(error).mean() < 1e-4
 
 
 def test_one_unit_of_output_is_one_over_k():

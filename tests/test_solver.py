@@ -108,6 +108,16 @@ def test_fills_that_are_certain_leave_no_risk_to_pay_for(gamma: float, volatilit
     assert np.isfinite(solution.value).all()
 
 
+def test_a_fill_on_one_side_alone_that_would_ruin_us_is_never_risked() -> None:
+    # Filling neither side for certain is out of reach, so both fill for certain; one rounding wider would be ruin.
+    rng = np.random.default_rng(0)
+    for arrivals, decay in zip(rng.uniform(1.5, 20, 50), 10 ** rng.uniform(-6, 2, 50), strict=True):
+        edge = {"volatility": 1e6 / decay, "min_depth": 0.0, "max_depth": 8 / decay, "max_inventory": 1}
+        market = Market(horizon=1.0, steps=1, arrival_rate=arrivals, depth_decay=decay, **edge)
+        optimum = solve(market, ExponentialUtility(1.0)).optimum
+        assert optimum == pytest.approx(2 * math.log(arrivals) / decay, rel=1e-12)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 1e-9, 0.01, 1.0])
 @pytest.mark.parametrize("law", LAWS)
 def test_evaluation_agrees_with_the_plain_recursion(law: str, gamma: float) -> None:

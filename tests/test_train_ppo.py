@@ -38,9 +38,7 @@ def test_rollouts_are_those_of_stock_ppo():
     stock, lean = both()
     for _ in range(2):  # the second begins where the first ended
         one, other = collect(stock), collect(lean)
-        for name in ("observations", "actions", "rewards", "episode_starts"):
-            np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-        for name in ("values", "log_probs", "advantages", "returns"):
+        for name in ("observations", "actions", "rewards", "episode_starts", "values", "log_probs", "advantages"):
             np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-5, atol=1e-5, err_msg=name)
     assert stock.num_timesteps == lean.num_timesteps
     assert stock.ep_info_buffer[-1]["r"] == lean.ep_info_buffer[-1]["r"]
@@ -71,31 +69,63 @@ def test_updates_are_those_of_stock_ppo(monkeypatch, settings):
             assert lean.logger.name_to_value[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
 
-def test_gradients_are_those_of_stock_ppo():
-    """The loss of one minibatch, written out again from Schulman et al. (2017), and its gradient."""
-    _, lean = both(ent_coef=0.01)
+@pytest.mark.parametrize("reach", [None, 0.02])
+@pytest.mark.parametrize("at_once", [4096, 7])
+def test_gradients_are_those_of_autograd(monkeypatch, reach, at_once):
+    """The loss of one minibatch, written out again from Schulman et al. (2017), and its gradient by torch."""
+    monkeypatch.setattr("train.ppo.AT_ONCE", at_once)
+    _, lean = both(ent_coef=0.01, clip_range_vf=reach)
     collect(lean)
-    rows, widths = lean._pack()
-    columns = rows[:20].split(widths, dim=1)
-    from train.ppo import Minibatch
-
-    batch = Minibatch(columns[0], columns[1], *(column.squeeze(1) for column in columns[2:]))
-    batch = batch._replace(old_log_prob=batch.old_log_prob - torch.linspace(-0.5, 0.5, 20))
-    loss, _ = lean._loss(batch, 0.2)
-    loss.backward()
-    gradient = torch.cat([weight.grad.flatten() for weight in lean.policy.parameters()])
+    batch = lean._rollout().take(slice(20))
+    batch = batch._replace(
+        old_log_prob=batch.old_log_prob - np.linspace(-0.5, 0.5, 20, dtype=np.float32),
+        old_values=batch.old_values + np.linspace(-0.05, 0.05, 20, dtype=np.float32),
+    )
+    passes = lean._passes()
+    told = lean._gradient(passes, batch, 0.2)
+    gradient = torch.cat([weight.grad.flatten() for weight in lean.policy.parameters()]).clone()
+    assert passes.gradient.size == gradient.numel()
 
     lean.policy.zero_grad()
-    distribution = lean.policy.get_distribution(batch.observations)
-    ratio = torch.exp(distribution.log_prob(batch.actions) - batch.old_log_prob)
+    observations, actions, old_log_prob, advantages, returns, old = (torch.from_numpy(part.copy()) for part in batch)
+    distribution = lean.policy.get_distribution(observations)
+    ratio = torch.exp(distribution.log_prob(actions) - old_log_prob)
     assert ((ratio - 1).abs() > 0.2).any()
     assert ((ratio - 1).abs() < 0.2).any()
-    advantage = (batch.advantages - batch.advantages.mean()) / (batch.advantages.std() + 1e-8)
+    advantage = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     objective = torch.minimum(ratio * advantage, torch.clamp(ratio, 0.8, 1.2) * advantage).mean()
-    error = (lean.policy.predict_values(batch.observations).squeeze(1) - batch.returns).square().mean()
-    (-objective + 0.5 * error - 0.01 * distribution.entropy().mean()).backward()
+    values = lean.policy.predict_values(observations).squeeze(1)
+    if reach is not None:
+        assert ((values - old).abs() > reach).any()
+        values = old + torch.clamp(values - old, -reach, reach)
+    error = (values - returns).square().mean()
+    loss = -objective + 0.5 * error - 0.01 * distribution.entropy().mean()
+    loss.backward()
     expected = torch.cat([weight.grad.flatten() for weight in lean.policy.parameters()])
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+    assert told.loss == pytest.approx(loss.item(), rel=1e-5)
+    assert told.clip_fraction == pytest.approx(((ratio - 1).abs() > 0.2).float().mean().item())
+
+
+def test_it_learns_what_stock_ppo_learns(monkeypatch):
+    """The same seed and the same order of minibatches: fifteen iterations apart, the weights still agree."""
+    noise, count = {}, 40
+    stock, lean = both(learning_rate=3e-3, n_epochs=4)
+    for model in (stock, lean):
+        orders = iter([np.random.default_rng(i).permutation(count) for i in range(15 * 4)])
+        # Stock flattens sessions first, we flatten steps first: row (step, session) is session * 10 + step there.
+        monkeypatch.setattr(np.random, "permutation", lambda n, orders=orders: next(orders))
+        ours = lambda n, orders=orders: torch.from_numpy((order := next(orders)) % 10 * 4 + order // 10)  # noqa: E731
+        monkeypatch.setattr(torch, "randperm", ours)
+        torch.manual_seed(5)
+        model.learn(15 * count)
+        noise[model] = model.policy.log_std.detach().numpy()
+    start = PPO("MlpPolicy", short_env(), **SETTINGS).policy.state_dict()
+    for name, one in stock.policy.state_dict().items():
+        other = lean.policy.state_dict()[name]
+        moved = (one - start[name]).abs().max()
+        assert moved > 0.005, name
+        assert (one - other).abs().max() < 0.01 * moved, name
 
 
 def test_truncated_sessions_are_bootstrapped_like_stock():
@@ -164,10 +194,10 @@ def test_poisoned_actions_stop_the_rollout(monkeypatch, value):
     model = LeanPPO("MlpPolicy", short_env(), **SETTINGS)
     sample = model._sample
 
-    def poisoned(observations):
-        actions = sample(observations)
+    def poisoned(passes):
+        actions, noise = sample(passes)
         actions[1, 0] = value
-        return actions
+        return actions, noise
 
     monkeypatch.setattr(model, "_sample", poisoned)
     with pytest.raises(Poisoned, match="the action of environment 1 at step 0 of the rollout, after 0 transitions"):
@@ -177,8 +207,14 @@ def test_poisoned_actions_stop_the_rollout(monkeypatch, value):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_poisoned_gradients_stop_the_update(monkeypatch, value):
     model = LeanPPO("MlpPolicy", short_env(), **SETTINGS)
-    loss = model._loss
-    monkeypatch.setattr(model, "_loss", lambda batch, clip: (loss(batch, clip)[0] * value, loss(batch, clip)[1]))
+    gradient = model._gradient
+
+    def poisoned(passes, batch, clip_range):
+        told = gradient(passes, batch, clip_range)
+        passes.gradient[3] = value
+        return told
+
+    monkeypatch.setattr(model, "_gradient", poisoned)
     with pytest.raises(Poisoned, match="the gradient of a minibatch, after 40 transitions, must be finite"):
         model.learn(400)
     assert all(torch.isfinite(weight).all() for weight in model.policy.parameters())
@@ -201,9 +237,24 @@ def test_saved_and_loaded_it_goes_on_with_its_own_weights(tmp_path):
     assert not torch.equal(before, torch.cat([weight.detach().flatten() for weight in loaded.policy.parameters()]))
 
 
-def test_other_networks_take_the_way_of_stock_ppo():
-    """Perceptrons stand in for tanh networks alone."""
-    assert LeanPPO("MlpPolicy", short_env(), **SETTINGS)._perceptrons is not None
-    relu = LeanPPO("MlpPolicy", short_env(), policy_kwargs={"activation_fn": torch.nn.ReLU}, **SETTINGS)
-    assert relu._perceptrons is None
-    relu.learn(40)
+@pytest.mark.parametrize(
+    ("policy", "kwargs"),
+    [
+        ("MlpPolicy", {"activation_fn": torch.nn.ReLU}),
+        ("MlpPolicy", {"share_features_extractor": False}),
+        ("MlpPolicy", {"net_arch": {"pi": [8], "vf": [4, 4]}}),
+        ("MlpPolicy", {"net_arch": []}),
+        ("MlpPolicy", {"squash_output": False, "log_std_init": -1.0}),
+    ],
+)
+def test_any_network_learns_as_in_stock_ppo(policy, kwargs):
+    """Written out or not: whoever does the work, the first rollout and its logs are those of stock PPO."""
+    models = [kind(policy, short_env(), policy_kwargs=dict(kwargs), **SETTINGS) for kind in (PPO, LeanPPO)]
+    written_out = "activation_fn" not in kwargs
+    assert (models[1]._passes() is not None) == written_out
+    buffers = [collect(model) for model in models]
+    for name in ("actions", "values", "log_probs", "advantages"):
+        one, other = (getattr(buffer, name) for buffer in buffers)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5, err_msg=name)
+    models[1].train()
+    models[1].learn(80)

@@ -71,7 +71,7 @@ def go_on(folder: Path, saved) -> None:
 
 @posix
 @pytest.mark.parametrize(
-    ("kills", "rollouts", "in_a_save"), [(4, 40, 0), pytest.param(210, 1200, 20, marks=pytest.mark.proof)]
+    ("kills", "rollouts", "in_a_save"), [(4, 40, 0), pytest.param(210, 3000, 20, marks=pytest.mark.proof)]
 )
 def test_killed_at_any_moment_training_ends_as_if_it_had_not_been(tmp_path, kills, rollouts, in_a_save, claim):
     """Real runs that save after every rollout, so about half of their time; each goes on where the last was killed."""
@@ -81,8 +81,9 @@ def test_killed_at_any_moment_training_ends_as_if_it_had_not_been(tmp_path, kill
         with pytest.raises(KeyboardInterrupt) as stopped:
             loop.start(small(tmp_path, **changes), silent)
     folder = Path(str(stopped.value))
-    context, rng, unfinished, reached = multiprocessing.get_context("fork"), np.random.default_rng(0), 0, 0
-    for _ in range(kills):
+    context, rng = multiprocessing.get_context("fork"), np.random.default_rng(0)
+    killed = unfinished = reached = 0
+    while killed < kills or (unfinished < in_a_save and killed < 3 * kills):
         saved = context.Event()
         process = context.Process(target=go_on, args=(folder, saved))
         process.start()
@@ -91,6 +92,7 @@ def test_killed_at_any_moment_training_ends_as_if_it_had_not_been(tmp_path, kill
         assert process.is_alive()  # there was something left to kill
         os.kill(process.pid, signal.SIGKILL)
         process.join()
+        killed += 1
         unfinished += any(folder.glob("*.tmp"))
         agents.load(folder)
         _, record = checkpoint.load_tensors(folder, "state")

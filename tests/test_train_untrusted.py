@@ -125,7 +125,8 @@ POISON_AT = 54  # the fourth step of the sixth rollout
 
 def poison(monkeypatch, where: str, value: float) -> None:
     """Let `value` come up in session 3 at that step (or in the update after that rollout)."""
-    step, sample, loss, count = MarketMakingVecEnv.step_wait, MarketMakingPPO._sample, MarketMakingPPO._loss, []
+    step, sample, gradient = MarketMakingVecEnv.step_wait, MarketMakingPPO._sample, MarketMakingPPO._gradient
+    count = []
 
     def stepping(self):
         observations, rewards, dones, infos = step(self)
@@ -137,20 +138,22 @@ def poison(monkeypatch, where: str, value: float) -> None:
             infos[3]["terminal_observation"] = np.full_like(observations[3], value)
         return observations, rewards, dones, infos
 
-    def sampling(self, observations):
+    def sampling(self, passes):
         count.append(1)
-        actions = sample(self, observations)
+        actions, noise = sample(self, passes)
         if where == "action" and len(count) == POISON_AT:
             actions[3, 1] = value
-        return actions
+        return actions, noise
 
-    def losing(self, batch, clip):
-        total, statistics = loss(self, batch, clip)
-        return (total * value if where == "gradient" and len(count) == 60 else total), statistics
+    def deriving(self, passes, batch, clip_range):
+        told = gradient(self, passes, batch, clip_range)
+        if where == "gradient" and len(count) == 60:
+            passes.gradient[7] = value
+        return told
 
     monkeypatch.setattr(MarketMakingVecEnv, "step_wait", stepping)
     monkeypatch.setattr(MarketMakingPPO, "_sample", sampling)
-    monkeypatch.setattr(MarketMakingPPO, "_loss", losing)
+    monkeypatch.setattr(MarketMakingPPO, "_gradient", deriving)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e38])

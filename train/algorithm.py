@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from stable_baselines3.common.buffers import RolloutBuffer
 
 from agents.ppo import Architecture, QuoteNetwork
@@ -17,6 +16,7 @@ from mmenv.envs import MarketMakingVecEnv
 from mmenv.spaces import depth_decay, relaxation_time, trading_rate
 from train.advantages import expected_next_values, generalised_advantages, regime_means
 from train.config import LARGEST_ROLLOUT, LEAST_ROLLOUTS, MINIBATCHES, TrainingConfig
+from train.passes import Passes
 from train.policy import QuotePolicy
 from train.ppo import LeanPPO
 
@@ -64,13 +64,15 @@ class MarketMakingPPO(LeanPPO):
             seed=config.seed,
             device="cpu",
         )
-        for weight in self.policy.network.parameters():  # Adam would make these at its first step; a state has them
+        for weight in self.policy.weights.values():  # Adam would make these at its first step; a state has them
             self.policy.optimizer.state[weight].update(
                 step=torch.zeros(()), exp_avg=torch.zeros_like(weight), exp_avg_sq=torch.zeros_like(weight)
             )
         self.centre = self.unit = 0.0
         self.reward_mean = math.nan
-        self.average = QuoteNetwork(architecture)
+        self.average = QuoteNetwork(
+            architecture, {name: values.copy() for name, values in self.policy.network.arrays.items()}
+        )
         self.averaged = 0
 
     @property
@@ -102,20 +104,21 @@ class MarketMakingPPO(LeanPPO):
         self._regimes: list[np.ndarray] = []
         return super().collect_rollouts(*args, **kwargs)
 
-    def _sample(self, observations: torch.Tensor) -> torch.Tensor:
-        self._regimes.append(self._sessions.regime)
-        return self.policy.sample(observations)
+    def _passes(self) -> Passes:
+        policy = self.policy
+        return Passes(policy.network, [*policy.actor.parameters()], [*policy.critic.parameters()], policy.log_std)
 
-    def _finish_rollout(self, buffer: RolloutBuffer, dones: np.ndarray) -> None:
-        """Centre the rewards, then compute values, log-probabilities and advantages."""
+    def _sample(self, passes: Passes) -> tuple[np.ndarray, np.ndarray]:
+        self._regimes.append(self._sessions.regime)
+        return super()._sample(passes)
+
+    def _finish_rollout(self, passes: Passes, buffer: RolloutBuffer, dones: np.ndarray) -> None:
+        """Centre the rewards, then compute values and advantages."""
         self._normalise(buffer.rewards)
         market, codec = self.problem.market, self.problem.codec
         if self.config.tape or not self.config.expected_next_value:  # a recording does not obey the market's fill law
-            return super()._finish_rollout(buffer, dones)
-        with torch.no_grad():
-            grid = self._grid_values()
-            rows = torch.from_numpy(buffer.observations).flatten(0, 1), torch.from_numpy(buffer.actions).flatten(0, 1)
-            buffer.log_probs[:] = self.policy.log_prob(*rows).numpy().reshape(buffer.log_probs.shape)
+            return super()._finish_rollout(passes, buffer, dones)
+        grid = self._grid_values()
         # Fills come at the odds of the regime that is there; the critic knows no more of it than observations tell.
         inventory, regime = codec.inventory(buffer.observations), np.stack(self._regimes)
         if not codec.tells_regime:
@@ -131,8 +134,8 @@ class MarketMakingPPO(LeanPPO):
     def _grid_values(self) -> np.ndarray:
         """The critic's values on the grid, shape (steps + 1, regimes, 2Q+1), 0 after the end."""
         observations = self.problem.codec.observations
-        rows = torch.from_numpy(observations.reshape(-1, observations.shape[-1]).copy())
-        values = self.policy.network.values(rows).numpy().astype(np.float64).reshape(observations.shape[:-1])
+        rows = observations.reshape(-1, observations.shape[-1])
+        values = self.policy.network.values(rows).astype(np.float64).reshape(observations.shape[:-1])
         values[-1] = 0.0
         return values
 
@@ -152,18 +155,19 @@ class MarketMakingPPO(LeanPPO):
         rewards -= self.centre
         rewards /= self.unit or 1.0
 
-    def _value_loss(self, values: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
-        """The mean squared error, but linear beyond `LARGE_ERROR`: early sessions' errors would drown all others."""
-        return 2 * functional.huber_loss(values, returns, delta=LARGE_ERROR)
+    def _value_loss(self, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The squared error, but linear beyond `LARGE_ERROR`: early sessions' errors would drown all others."""
+        near = error.clip(-LARGE_ERROR, LARGE_ERROR)
+        return near * (2.0 * error - near), 2.0 * near
 
     def train(self) -> None:
         """Update from the rollout, then take the weights into the average where it has begun."""
         super().train()
         if 1 - self.num_timesteps / self.config.n_timesteps < self.config.average_last:
             self.averaged += 1
-            with torch.no_grad():
-                for mean, weight in zip(self.average.parameters(), self.policy.network.parameters(), strict=True):
-                    mean.lerp_(weight, 1 / self.averaged)
+            for name, values in self.policy.network.arrays.items():
+                mean = self.average.arrays[name]
+                mean += (values - mean) / self.averaged
 
 
 def gae_lambda(problem: Problem, horizon: float) -> float:

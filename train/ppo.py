@@ -1,18 +1,18 @@
 """PPO that does the work of Stable-Baselines3's, with less around it.
 
 `LeanPPO` is a drop-in subclass: same constructor, same callbacks and logger, same loss and gradients. What it
-leaves out is bookkeeping: values and log-probabilities are computed once per rollout instead of at every
-step, infos are looked at only when a session ends, one packed buffer is permuted once per epoch instead of
-gathered per minibatch, and nothing waits for a number to be logged.
+leaves out is bookkeeping: the passes of the networks and the gradient of the loss are written out on arrays
+(`train.passes`), values are computed once per rollout instead of at every step, infos are looked at only when a
+session ends, and a rollout is shuffled once per epoch instead of gathered per minibatch.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as functional
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -21,25 +21,41 @@ from stable_baselines3.common.utils import explained_variance
 from stable_baselines3.common.vec_env import VecEnv
 
 from train.guard import check, check_gradient
-from train.perceptrons import Perceptrons
+from train.passes import Passes
 
-AT_ONCE = 4096  # rows whose activations fit a processor's cache
-STATISTICS = ("entropy_loss", "policy_gradient_loss", "value_loss", "loss", "clip_fraction", "approx_kl")
+AT_ONCE = 1024  # rows whose activations fit a processor's cache
 
 
-class Minibatch(NamedTuple):
+class Rows(NamedTuple):
     """Rows of a rollout: observations (batch, entries), actions (batch, n), the rest (batch,)."""
 
-    observations: torch.Tensor
-    actions: torch.Tensor
-    old_log_prob: torch.Tensor
-    advantages: torch.Tensor
-    returns: torch.Tensor
-    old_values: torch.Tensor
+    observations: np.ndarray
+    actions: np.ndarray
+    old_log_prob: np.ndarray
+    advantages: np.ndarray
+    returns: np.ndarray
+    old_values: np.ndarray
+
+    def take(self, which: Any) -> Rows:
+        """Some of the rows, by slice or by index."""
+        return Rows(*(column[which] for column in self))
+
+
+class Told(NamedTuple):
+    """What is logged of a minibatch."""
+
+    entropy_loss: float
+    policy_gradient_loss: float
+    value_loss: float
+    loss: float
+    clip_fraction: float
+    approx_kl: float
 
 
 class LeanPPO(PPO):
     """`stable_baselines3.PPO` for flat observations and continuous actions, with less overhead.
+
+    That holds for `MlpPolicy` with its tanh networks, of any widths, on the CPU; with anything else it is stock PPO.
 
     Args:
         args, kwargs: those of `stable_baselines3.PPO`. Adam runs fused unless `policy_kwargs` says otherwise.
@@ -49,7 +65,6 @@ class LeanPPO(PPO):
     """
 
     _last_obs: np.ndarray
-    _perceptrons: Perceptrons | None
 
     def __init__(self, *args: Any, policy_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         fused = {"optimizer_kwargs": {"eps": 1e-5, "fused": True}}
@@ -63,25 +78,28 @@ class LeanPPO(PPO):
                 f"got {self.observation_space}, {self.action_space}, use_sde={self.use_sde}"
             )
         super()._setup_model()
-        self._perceptrons = Perceptrons.of(self.policy)
 
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_perceptrons"]
+    def _passes(self) -> Passes | None:
+        """The policy's passes as arrays; None if it has none, and stock PPO is to do the work."""
+        return Passes.of_mlp_policy(self.policy)
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """Play `n_rollout_steps` steps in every session and fill the buffer; False if the callback stopped it."""
+        passes = self._passes()
+        if passes is None:
+            return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
         assert self._last_obs is not None
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
         low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]
+        noise = np.empty_like(rollout_buffer.actions)
         for step in range(n_rollout_steps):
-            with torch.no_grad():
-                actions = self._sample(torch.as_tensor(self._last_obs, device=self.device)).cpu().numpy()
+            actions, noise[step] = self._sample(passes)
             check("action", actions, step, self.num_timesteps)
-            new_obs, rewards, dones, infos = env.step(np.clip(actions, low, high))
+            new_obs, rewards, dones, infos = env.step(actions.clip(low, high))
             assert isinstance(new_obs, np.ndarray)
             check("reward", rewards, step, self.num_timesteps)
             check("observation", new_obs, step, self.num_timesteps)
@@ -99,22 +117,15 @@ class LeanPPO(PPO):
             rollout_buffer.episode_starts[step] = self._last_episode_starts
             self._last_obs, self._last_episode_starts = new_obs, dones
         rollout_buffer.pos, rollout_buffer.full = n_rollout_steps, True
-        self._finish_rollout(rollout_buffer, dones)
+        rollout_buffer.log_probs[:] = passes.log_prob(noise)
+        self._finish_rollout(passes, rollout_buffer, dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
 
-    def _sample(self, observations: torch.Tensor) -> torch.Tensor:
-        """Actions for one step of all sessions, shape (num_envs, n)."""
-        if self._perceptrons is not None:
-            return self._perceptrons.sample(observations)
-        return self.policy.get_distribution(observations).get_actions()
-
-    def _evaluate(
-        self, observations: torch.Tensor, actions: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Values, log-probabilities and entropies of actions."""
-        return (self._perceptrons or self.policy.evaluate_actions)(observations, actions)
+    def _sample(self, passes: Passes) -> tuple[np.ndarray, np.ndarray]:
+        """Actions for one step of all sessions, and the noise in them; both of shape (num_envs, n)."""
+        return passes.sample(self._last_obs)
 
     def _check_terminal(self, infos: list[dict[str, Any]], step: int) -> None:
         last = [info["terminal_observation"] for info in infos if info.get("terminal_observation") is not None]
@@ -128,91 +139,105 @@ class LeanPPO(PPO):
                 with torch.no_grad():
                     rewards[i] += self.gamma * self.policy.predict_values(last)[0].item()
 
-    def _finish_rollout(self, buffer: RolloutBuffer, dones: np.ndarray) -> None:
-        """Values, log-probabilities and advantages of a rollout, many rows at a time."""
-        shape = buffer.rewards.shape
-        observations = torch.from_numpy(buffer.observations).flatten(0, 1).to(self.device)
-        actions = torch.from_numpy(buffer.actions).flatten(0, 1).to(self.device)
-        with torch.no_grad():
-            pieces = zip(observations.split(AT_ONCE), actions.split(AT_ONCE), strict=True)
-            values, log_prob = (
-                torch.cat(parts) for parts in zip(*(self._evaluate(*piece)[:2] for piece in pieces), strict=True)
-            )
-            last_values = self.policy.predict_values(torch.as_tensor(self._last_obs, device=self.device))
-        buffer.values[:] = values.cpu().numpy().reshape(shape)
-        buffer.log_probs[:] = log_prob.cpu().numpy().reshape(shape)
+    def _finish_rollout(self, passes: Passes, buffer: RolloutBuffer, dones: np.ndarray) -> None:
+        """Values and advantages of a rollout, many rows at a time."""
+        values, observations = buffer.values.reshape(-1), buffer.observations.reshape(buffer.values.size, -1)
+        for start in range(0, len(values), AT_ONCE):
+            values[start : start + AT_ONCE] = passes.network.values(observations[start : start + AT_ONCE])
+        last_values = torch.from_numpy(passes.network.values(self._last_obs))
         buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
 
     def train(self) -> None:
         """Update the policy from the rollout in the buffer."""
+        passes = self._passes()
+        if passes is None:
+            return super().train()
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         clip_range = self.clip_range(self._current_progress_remaining)  # type: ignore[operator]
-        rollout, widths = self._pack()
-        weights = list(self.policy.parameters())
-        told: list[list[torch.Tensor]] = []
+        rollout = self._rollout()
+        count = len(rollout.advantages)
+        told: list[list[Told]] = []
         for _ in range(self.n_epochs):
             self._n_updates += 1
             told.append([])
-            for rows in rollout[torch.randperm(len(rollout))].split(self.batch_size):
-                columns = rows.split(widths, dim=1)
-                batch = Minibatch(columns[0], columns[1], *(column.squeeze(1) for column in columns[2:]))
-                loss, statistics = self._loss(batch, clip_range)
-                told[-1].append(statistics)
-                if self.target_kl is not None and statistics[-1].item() > 1.5 * self.target_kl:
+            rows = rollout.take(torch.randperm(count).numpy())
+            for start in range(0, count, self.batch_size):
+                batch = rows.take(slice(start, start + self.batch_size))
+                told[-1].append(self._gradient(passes, batch, clip_range))
+                if self.target_kl is not None and told[-1][-1].approx_kl > 1.5 * self.target_kl:
                     return self._log(told, clip_range)
-                self._descend(loss, weights)
+                self._descend(passes.gradient)
         self._log(told, clip_range)
 
-    def _pack(self) -> tuple[torch.Tensor, list[int]]:
-        """The rollout as one array of rows, and the widths of its columns in the order of `Minibatch`."""
-        buffer, size = self.rollout_buffer, self.rollout_buffer.rewards.size
-        names = ("observations", "actions", "log_probs", "advantages", "returns", "values")
-        columns = [torch.from_numpy(getattr(buffer, name)).reshape(size, -1) for name in names]
-        return torch.cat(columns, dim=1).to(self.device), [column.shape[1] for column in columns]
+    def _rollout(self) -> Rows:
+        buffer = self.rollout_buffer
+        count = buffer.rewards.size
+        names = ("log_probs", "advantages", "returns", "values")
+        matrices = (buffer.observations.reshape(count, -1), buffer.actions.reshape(count, -1))
+        return Rows(*matrices, *(getattr(buffer, name).reshape(count) for name in names))
 
-    def _loss(self, batch: Minibatch, clip_range: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """PPO's loss on a minibatch, and what is logged about it: see `STATISTICS`."""
-        values, log_prob, entropy = self._evaluate(batch.observations, batch.actions)
-        values = values.flatten()
-        advantages = batch.advantages
-        if self.normalize_advantage and len(advantages) > 1:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        log_ratio = log_prob - batch.old_log_prob
-        ratio = log_ratio.exp()
-        clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
-        policy_loss = -torch.min(advantages * ratio, advantages * clipped).mean()
-        if self.clip_range_vf is not None:
-            reach = self.clip_range_vf(self._current_progress_remaining)  # type: ignore[operator]
-            values = batch.old_values + (values - batch.old_values).clamp(-reach, reach)
-        value_loss = self._value_loss(values, batch.returns)
-        entropy_loss = log_prob.mean() if entropy is None else -entropy.mean()
-        loss = policy_loss + self.ent_coef * entropy_loss + self.vf_coef * value_loss
-        with torch.no_grad():
-            clip_fraction = ((ratio - 1).abs() > clip_range).float().mean()
-            kl = (ratio - 1 - log_ratio).mean()
-            return loss, torch.stack([entropy_loss, policy_loss, value_loss, loss, clip_fraction, kl])
+    def _gradient(self, passes: Passes, batch: Rows, clip_range: float) -> Told:
+        """Leave the gradient of PPO's loss on a minibatch in `passes.gradient`."""
+        count = len(batch.advantages)
+        if self.normalize_advantage and count > 1:
+            centred = batch.advantages - batch.advantages.mean()
+            deviation = math.sqrt(centred @ centred / (count - 1))
+            batch = batch._replace(advantages=centred / (deviation + 1e-8))
+        passes.gradient[:] = 0.0
+        passes.add_entropy_gradient(-self.ent_coef)
+        starts = range(0, count, AT_ONCE)
+        pieces = (batch if count <= AT_ONCE else batch.take(slice(start, start + AT_ONCE)) for start in starts)
+        sums = [self._add_gradient(passes, piece, 1 / count, clip_range) for piece in pieces]
+        surrogate, value_loss, clipped, kl = (sum(parts) / count for parts in zip(*sums, strict=True))
+        loss = -surrogate - self.ent_coef * passes.entropy + self.vf_coef * value_loss
+        return Told(-passes.entropy, -surrogate, value_loss, loss, clipped, kl)
 
-    def _value_loss(self, values: torch.Tensor, returns: torch.Tensor) -> torch.Tensor:
-        """The critic's loss on a minibatch."""
-        return functional.mse_loss(values, returns)
+    def _add_gradient(
+        self, passes: Passes, rows: Rows, share: float, clip_range: float
+    ) -> tuple[float, float, float, float]:
+        """Add some rows' part of the gradient, each weighing `share`; sums of what is logged over these rows."""
+        found = passes.evaluate(rows.observations, rows.actions)
+        log_ratio = found.log_prob - rows.old_log_prob
+        ratio = np.exp(log_ratio)
+        gain = rows.advantages * ratio
+        least = rows.advantages * ratio.clip(1 - clip_range, 1 + clip_range)
+        by_log_prob = np.where(gain <= least, gain, 0.0)
+        by_log_prob *= -share
+        change = found.values - rows.old_values
+        reach = self._value_reach
+        error = (
+            found.values - rows.returns
+            if reach is None
+            else rows.old_values + change.clip(-reach, reach) - rows.returns
+        )
+        value_loss, by_value = self._value_loss(error)
+        if reach is not None:
+            by_value = by_value * (np.abs(change) <= reach)
+        passes.add_gradients(found, self.vf_coef * share * by_value, by_log_prob)
+        clipped = np.count_nonzero(np.abs(ratio - 1) > clip_range)
+        divergence = ratio - 1 - log_ratio
+        return float(np.minimum(gain, least).sum()), float(value_loss.sum()), float(clipped), float(divergence.sum())
 
-    def _descend(self, loss: torch.Tensor, weights: list[torch.nn.Parameter]) -> None:
-        """One step of the optimiser."""
-        for weight in weights:
-            weight.grad = None
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(weights, self.max_grad_norm)
-        check_gradient(norm.item(), self.num_timesteps)
+    def _value_loss(self, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The critic's loss in each row, and its derivative, from value less return; all of shape (batch,)."""
+        return error * error, 2.0 * error
+
+    def _descend(self, gradient: np.ndarray) -> None:
+        """One step of the optimiser along a gradient that is clipped first, in place."""
+        with np.errstate(over="ignore"):
+            norm = math.sqrt(gradient @ gradient)
+        check_gradient(norm, self.num_timesteps)
+        gradient *= min(1.0, self.max_grad_norm / (norm + 1e-6))
         self.policy.optimizer.step()
 
-    def _log(self, told: list[list[torch.Tensor]], clip_range: float) -> None:
+    def _log(self, told: list[list[Told]], clip_range: float) -> None:
         """Log what stock PPO logs: means over all epochs, but the divergence over the last one and the last loss."""
-        last = torch.stack(told[-1])
-        means = torch.stack([statistics for epoch in told for statistics in epoch]).mean(dim=0)
-        values = [*means[:3], last[-1, 3], means[4], last[:, 5].mean()]
-        for name, value in zip(STATISTICS, values, strict=True):
-            self.logger.record(f"train/{name}", value.item())
+        minibatches = [minibatch for epoch in told for minibatch in epoch]
+        means = Told(*np.mean(minibatches, axis=0))
+        kl = float(np.mean([minibatch.approx_kl for minibatch in told[-1]]))
+        for name, value in means._replace(loss=minibatches[-1].loss, approx_kl=kl)._asdict().items():
+            self.logger.record(f"train/{name}", float(value))
         buffer = self.rollout_buffer
         explained = explained_variance(buffer.values.flatten(), buffer.returns.flatten())
         self.logger.record("train/explained_variance", explained)
@@ -220,5 +245,11 @@ class LeanPPO(PPO):
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         self.logger.record("train/clip_range", clip_range)
         if self.clip_range_vf is not None:
-            reach = self.clip_range_vf(self._current_progress_remaining)  # type: ignore[operator]
-            self.logger.record("train/clip_range_vf", reach)
+            self.logger.record("train/clip_range_vf", self._value_reach)
+
+    @property
+    def _value_reach(self) -> float | None:
+        """How far a value may move from what it was in the rollout; None for any distance."""
+        if self.clip_range_vf is None:
+            return None
+        return self.clip_range_vf(self._current_progress_remaining)  # type: ignore[operator]

@@ -63,8 +63,8 @@ def _tensors(algorithm: MarketMakingPPO) -> dict[str, torch.Tensor]:
     """Every tensor of the state, by name; writing into them changes the algorithm."""
     named: dict[str, torch.Tensor] = {}
     for prefix, network in (("network", algorithm.policy.network), ("average", algorithm.average)):
-        named.update({f"{prefix}.{name}": weight for name, weight in network.named_parameters()})
+        named.update({f"{prefix}.{name}": torch.from_numpy(values) for name, values in network.arrays.items()})
     optimizer = algorithm.policy.optimizer
-    for name, weight in algorithm.policy.network.named_parameters():
+    for name, weight in algorithm.policy.weights.items():
         named.update({f"optimizer.{name}.{key}": moment for key, moment in optimizer.state[weight].items()})
     return named
