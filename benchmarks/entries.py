@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 import stable_baselines3
-import torch
 
 from evaluate.benchmark import Entry
 from mmenv import Problem
 from mmenv.envs import MarketMakingVecEnv
 from train.config import from_preset
 from train.loop import train_in_memory
+from train.threads import use_threads
 
 ENVIRONMENTS = 8
 SB3 = "https://github.com/DLR-RM/stable-baselines3"
@@ -27,7 +27,7 @@ def stock(name: str, text: str) -> Entry:
     """An algorithm of Stable-Baselines3 with its defaults."""
 
     def train(problem: Problem, transitions: int, seed: int) -> Any:
-        torch.set_num_threads(1)
+        use_threads(1)
         env = MarketMakingVecEnv(ENVIRONMENTS, problem.market, problem.objective, reward=problem.reward, seed=seed)
         model = getattr(stable_baselines3, name)("MlpPolicy", env, seed=seed, device="cpu")
         rollout = ENVIRONMENTS * getattr(model, "n_steps", 1)

@@ -112,9 +112,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
-    import torch
+    from train.threads import use_threads
 
-    torch.set_num_threads(1)
+    use_threads(1)
     rows = []
     for name in options.only:
         gaps, seconds = [], time.process_time()

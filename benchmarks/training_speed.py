@@ -21,12 +21,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--settings", type=int, nargs="+", default=list(range(len(SETTINGS))))
     options = parser.parse_args()
-    import torch
     from stable_baselines3 import PPO
 
     from train.ppo import LeanPPO
+    from train.threads import use_threads
 
-    torch.set_num_threads(1)
+    use_threads(1)
     print("| sessions | steps | minibatch | epochs | stock, us/transition | lean | ratio: rollouts | updates | all |")
     print("|---|---|---|---|---|---|---|---|---|")
     for index in options.settings:

@@ -40,7 +40,7 @@ class TrainingConfig:
     eval_freq: int = _option(
         400_000, "transitions between exact grades, checkpoints and rows of progress.csv", at_least=1
     )
-    threads: int = _option(1, "torch threads", at_least=1, at_most=1024)
+    threads: int = _option(1, "threads of torch and of numpy's matrix products", at_least=1, at_most=1024)
 
     rollout_size: int = _option(
         0,

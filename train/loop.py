@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
@@ -28,6 +27,7 @@ from mmenv.grading import grade
 from train.algorithm import MarketMakingPPO
 from train.config import TrainingConfig
 from train.state import restore, snapshot
+from train.threads import use_threads
 
 COLUMNS = ("transitions", "seconds", "objective", "gap_percent", "gap", "skill", "reward_mean", "noise", "value_loss")
 PACKAGES = ("mmenv", "torch", "stable-baselines3", "gymnasium", "numpy", "scipy", "safetensors")
@@ -48,7 +48,7 @@ def start(config: TrainingConfig, report: Report) -> Path:
         KeyboardInterrupt: interrupted; the run folder holds the state to go on from.
         Poisoned: a number that is not finite, or absurd, came up; nothing of it was saved.
     """
-    torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     algorithm = MarketMakingPPO(config.problem, config)
     folder = _new_folder(config)
     checkpoint.write_json(folder / "config.json", _description(config, folder))
@@ -57,7 +57,7 @@ def start(config: TrainingConfig, report: Report) -> Path:
 
 def train_in_memory(config: TrainingConfig) -> TrainedPolicy:
     """Train a new agent and return it; nothing is written."""
-    torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     algorithm = MarketMakingPPO(config.problem, config)
     algorithm.learn(config.n_timesteps, log_interval=None)  # type: ignore[arg-type]
     return TrainedPolicy(f"PPO, seed {config.seed}", config.problem, algorithm.graded_network, config.to_dict())
@@ -71,7 +71,7 @@ def resume(folder: Path, report: Report) -> Path:
         KeyboardInterrupt, Poisoned: as `start` does.
     """
     config = read_config(folder)
-    torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     algorithm = MarketMakingPPO(config.problem, config)
     tensors, record = checkpoint.load_tensors(folder, "state")
     restore(algorithm, tensors, record, folder)

@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from train.guard import check, check_gradient
 from train.passes import Passes
 
-AT_ONCE = 1024  # rows whose activations fit a processor's cache
+AT_ONCE = 2048  # rows whose activations fit a processor's cache
 
 
 class Rows(NamedTuple):
