@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from evaluate.folder import FolderError
 from evaluate.runs import load_runs
 from evaluate.streaming import EVALUATION_STREAMS
 from mmenv import _validate
+from mmenv._files import write_atomically
 from mmenv.grading import tabulate
 from mmenv.market import Market
 from mmenv.simulation import Paths, simulate
@@ -45,12 +45,7 @@ def watch(name: str, seed: int, out: str | None, overwrite: bool) -> Path:
     paths = simulate(market, tabulate(run.problem, run.policy), tape)
     page = session_page(f"{run.label}: session {seed}", market, paths)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, page.encode("utf-8"))
     return path
 
 

@@ -159,6 +159,22 @@ def test_a_split_in_time_keeps_what_was_later_apart():
         found.split(0.01)
 
 
+def test_a_full_disk_leaves_the_tape_that_was_there(tmp_path, monkeypatch):
+    path, tapes = tmp_path / "tape.npz", [Tape.draw(recordings.MARKET, 3, seed=seed) for seed in (5, 6)]
+    first, second = (round_trip(recordings.MARKET, tape) for tape in tapes)
+    save_tape(path, first)
+    kept = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_tape(path, second)
+    assert path.read_bytes() == kept
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_tapes_are_saved_and_loaded(tmp_path):
     found = round_trip(recordings.MARKET, Tape.draw(recordings.MARKET, 3, seed=7), rule="touch")
     save_tape(tmp_path / "tape.npz", found)

@@ -23,6 +23,7 @@ from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputF
 
 from agents import checkpoint
 from agents.ppo import TrainedPolicy
+from mmenv._files import write_atomically
 from mmenv.grading import grade
 from train.algorithm import MarketMakingPPO
 from train.config import TrainingConfig
@@ -229,7 +230,7 @@ def _kept_rows(path: Path, rows: int) -> list[dict[str, Any]]:
     writer = csv.DictWriter(text, COLUMNS)
     writer.writeheader()
     writer.writerows(kept)
-    checkpoint.write_atomically(path, text.getvalue().encode("utf-8"))
+    write_atomically(path, text.getvalue().encode("utf-8"))
     return kept
 
 

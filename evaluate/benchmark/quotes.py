@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.checkpoint import write_atomically
 from mmenv._archives import refusing
+from mmenv._files import write_atomically
 from mmenv.market import Market
 from mmenv.quotes import QuoteTable
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmenv import _validate
+from mmenv._files import write_atomically
 from mmenv.data import summary
 from mmenv.data.calibration import Calibration
 from mmenv.data.calibration import calibrate as fit_market
@@ -114,7 +115,7 @@ def _tape(found: Calibration, steps: Steps, options: argparse.Namespace) -> Reco
 def _write(out: Path, files: dict[str, dict[str, Any]], tapes: dict[str, RecordedTape | None]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for name, values in files.items():
-        (out / name).write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_atomically(out / name, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode("utf-8"))
     for name, tape in tapes.items():
         if tape is not None:
             save_tape(out / name, tape)

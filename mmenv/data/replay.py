@@ -7,6 +7,7 @@ since our size adds nothing to the book, less than a large maker would.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import zipfile
@@ -19,6 +20,7 @@ import numpy as np
 
 from mmenv import _validate
 from mmenv._archives import refusing
+from mmenv._files import write_atomically
 from mmenv.data.clean import DEFAULT_GAP
 from mmenv.data.recording import SECOND, Quotes, RecordingError, Trades, check_tick, infer_tick, quotes_from_trades
 from mmenv.data.steps import Steps, cut
@@ -210,20 +212,25 @@ def resample(tape: Tape, paths: int, block: int, seed: int | np.random.SeedSeque
 
 
 def save_tape(path: str | os.PathLike[str], recorded: RecordedTape) -> None:
-    """Write a recorded tape as plain arrays (npz); `load_tape` reads it back."""
-    with open(path, "wb") as file:
-        np.savez(
-            file,
-            format=np.int64(FORMAT),
-            mid_move=recorded.tape.mid_move,
-            bid_reach=recorded.tape.bid_reach,
-            ask_reach=recorded.tape.ask_reach,
-            start=recorded.start,
-            dt=np.float64(recorded.dt),
-            tick=np.float64(recorded.tick),
-            rule=np.str_(recorded.rule),
-            source=np.str_(recorded.source),
-        )
+    """Write a recorded tape as plain arrays (npz); `load_tape` reads it back.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; what was there is untouched.
+    """
+    archive = io.BytesIO()
+    np.savez(
+        archive,
+        format=np.int64(FORMAT),
+        mid_move=recorded.tape.mid_move,
+        bid_reach=recorded.tape.bid_reach,
+        ask_reach=recorded.tape.ask_reach,
+        start=recorded.start,
+        dt=np.float64(recorded.dt),
+        tick=np.float64(recorded.tick),
+        rule=np.str_(recorded.rule),
+        source=np.str_(recorded.source),
+    )
+    write_atomically(Path(path), archive.getvalue())
 
 
 def as_recorded(tape: RecordedTape | str | os.PathLike[str], market: Market, reward: str) -> RecordedTape:
