@@ -22,6 +22,7 @@ import numpy as np
 
 from agents.shipped import locate, suggestion
 from mmenv import Problem
+from mmenv._files import write_atomically
 
 if TYPE_CHECKING:
     from agents.ppo import TrainedPolicy
@@ -62,15 +63,15 @@ def load(run: str | os.PathLike[str]) -> TrainedPolicy:
     tensors, record = load_tensors(folder, "policy")
     try:
         architecture = Architecture.from_dict(record["architecture"])
-        if architecture.inputs != problem.codec.observations.shape[-1]:
-            raise ValueError(
-                f"it takes {architecture.inputs} inputs, the problem has {problem.codec.observations.shape[-1]}"
-            )
+        found = architecture.inputs, architecture.outputs
+        wanted = problem.codec.observations.shape[-1], problem.codec.components
+        if found != wanted:
+            raise ValueError(f"its inputs and outputs are {found}, the problem's {wanted}")
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{folder / 'policy.safetensors'} states no valid architecture: {error}") from error
-    check_shapes(folder / "policy.safetensors", tensors, architecture.shapes)
-    arrays = {name: values.astype(np.float32, copy=False) for name, values in tensors.items()}
-    return TrainedPolicy(str(config.get("name", folder.name)), problem, QuoteNetwork(architecture, arrays), config)
+    expected = {name: np.empty(shape, dtype=np.float32) for name, shape in architecture.shapes.items()}
+    check_arrays(folder / "policy.safetensors", tensors, expected)
+    return TrainedPolicy(str(config.get("name", folder.name)), problem, QuoteNetwork(architecture, tensors), config)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -121,24 +122,6 @@ def _json_object(path: Path, text: bytes) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise RunError(f"{path} must hold a JSON object, got a {type(values).__name__}")
     return values
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file's content so that a crash at any moment leaves the old content or the new, never a part.
-
-    Raises:
-        OSError: the disk is full or the folder cannot be written; the old file is untouched.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -212,14 +195,15 @@ def _unsealed(path: Path, data: bytes) -> dict[str, Any]:
     return record
 
 
-def check_shapes(path: Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse tensors whose names or shapes are not the expected ones.
+def check_arrays(path: Path, tensors: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+    """Refuse tensors whose names, types or shapes are not those of the expected ones.
 
     Raises:
-        RunError: a tensor is missing, unknown or of another shape.
+        RunError: a tensor is missing, unknown, or of another type or shape.
     """
     for key in sorted(set(expected) | set(tensors)):
-        found = tensors[key].shape if key in tensors else "nothing"
-        wanted = expected.get(key, "nothing")
+        found, wanted = (
+            f"{arrays[key].dtype} {arrays[key].shape}" if key in arrays else "nothing" for arrays in (tensors, expected)
+        )
         if found != wanted:
             raise RunError(f"{path} must hold {wanted} as {key!r}, got {found}")

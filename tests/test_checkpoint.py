@@ -179,6 +179,24 @@ def test_hostile_weights_are_refused_within_a_second(run, data):
     assert time.process_time() - started < 1
 
 
+@pytest.mark.parametrize("kind", ["float64", "float16", "int64", "uint8", "bool"])
+def test_weights_of_another_type_are_refused(run, kind):
+    """A 64-bit float may be finite, and infinite in the single precision that networks compute in."""
+    tensors, record = checkpoint.load_tensors(run, "policy")
+    tensors["actor.0.bias"] = np.ones(8, dtype=kind)
+    checkpoint.save_tensors(run, "policy", tensors, record)
+    with pytest.raises(RunError, match=rf"must hold float32 \(8,\) as 'actor\.0\.bias', got {kind} \(8,\)"):
+        agents.load(run)
+
+
+def test_a_network_that_hedges_where_the_problem_does_not_is_refused(run):
+    architecture = Architecture(3, (8,), outputs=3)
+    weights = random_weights(architecture, 0.03)
+    checkpoint.save_tensors(run, "policy", weights, {"architecture": architecture.to_dict()})
+    with pytest.raises(RunError, match=r"its inputs and outputs are \(3, 3\), the problem's \(\d, 2\)"):
+        agents.load(run)
+
+
 @pytest.mark.parametrize("name", ["config.json", "policy.safetensors"])
 def test_nothing_is_unpickled_and_no_archive_is_opened(run, name):
     proof = run / "executed"

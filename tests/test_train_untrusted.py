@@ -108,6 +108,14 @@ def test_hostile_records_are_refused(run, capsys, change):
     assert "state.safetensors states no valid state" in refused(run, capsys)
 
 
+def test_a_state_of_another_type_is_refused(run, capsys):
+    """1e300 is finite as it stands, but not as the single precision that weights have."""
+    tensors, record = checkpoint.load_tensors(run, "state")
+    tensors["network.actor.0.bias"] = np.full(tensors["network.actor.0.bias"].shape, 1e300)
+    checkpoint.save_tensors(run, "state", tensors, record)
+    assert "must hold float32 (8,) as 'network.actor.0.bias', got float64 (8,)" in refused(run, capsys)
+
+
 @pytest.mark.parametrize(
     "data",
     [b"\xff\xfe\x00", b"a,b\n1,2\n3,4\n", b'"' + b"x" * 200_000 + b'"\n1\n'],

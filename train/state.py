@@ -42,8 +42,8 @@ def restore(algorithm: MarketMakingPPO, tensors: dict[str, np.ndarray], record: 
     """
     path = folder / "state.safetensors"
     own = _tensors(algorithm)
-    expected = {name: tuple(value.shape) for name, value in own.items()}
-    checkpoint.check_shapes(path, tensors, expected | {"random": tuple(torch.get_rng_state().shape)})
+    expected = {name: value.detach().numpy() for name, value in own.items()}
+    checkpoint.check_arrays(path, tensors, expected | {"random": torch.get_rng_state().numpy()})
     try:
         algorithm.num_timesteps = int(record["num_timesteps"])
         algorithm._n_updates = int(record["n_updates"])
