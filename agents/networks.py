@@ -27,8 +27,11 @@ class Perceptron:
         return self.activations(inputs)[-1]
 
     def activations(self, inputs: np.ndarray) -> list[np.ndarray]:
-        """The inputs, what each hidden layer makes of them, and the outputs, each of shape (batch, width)."""
-        found = [inputs]
+        """The inputs, what each hidden layer makes of them, and the outputs, each of shape (batch, width).
+
+        All are numbers of the weights' type, whatever the inputs were.
+        """
+        found = [inputs.astype(self._layers[0][0].dtype, copy=False)]
         for matrix, bias in self._layers:
             output = found[-1] @ matrix.T
             output += bias

@@ -1,15 +1,18 @@
 """The passes that are written out as arrays, against torch's."""
 
+import copy
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 from torch import nn
 
 from agents.networks import ActorCritic, Perceptron
 from agents.ppo import FAR, Architecture, QuoteNetwork
 from tests.networks import random_weights
+from train.policy import QuotePolicy
 
 ROWS = 3000
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}  # sums of 3,000 terms in single precision
@@ -55,6 +58,44 @@ def test_weights_are_shared() -> None:
         network[0].weight.mul_(2.0)
     assert ours(inputs) != before
     np.testing.assert_allclose(ours(inputs), network(torch.from_numpy(inputs)).detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["float64", "float16", "int64", "uint8"])
+def test_whatever_the_inputs_are_it_computes_in_the_precision_of_its_weights(kind: str) -> None:
+    ours = Perceptron(shared(layers((3, 8, 8, 1))))
+    inputs = np.arange(12).reshape(4, 3)
+    activations = ours.activations(inputs.astype(kind))
+    assert {part.dtype for part in activations} == {np.dtype("float32")}
+    np.testing.assert_array_equal(activations[-1], ours(inputs.astype(np.float32)))
+
+
+def quote_policy() -> QuotePolicy:
+    box = Box(-1.0, 1.0, (2,))
+    return QuotePolicy(Box(-9.0, 9.0, (3,)), box, lambda _: 1e-3, architecture=Architecture(3, (8,)))
+
+
+def test_a_copied_policy_acts_on_its_own_weights() -> None:
+    policy, observation = quote_policy(), np.array([1.0, 0.5, 0.5], dtype=np.float32)
+    before, _ = policy.predict(observation, deterministic=True)
+    other = copy.deepcopy(policy)
+    with torch.no_grad():
+        other.weights["actor.2.bias"].add_(0.25)
+    np.testing.assert_array_equal(policy.predict(observation, deterministic=True)[0], before)
+    assert (other.predict(observation, deterministic=True)[0] != before).any()
+
+
+def test_a_policy_acts_on_weights_that_were_replaced() -> None:
+    policy, observation = quote_policy(), np.array([1.0, 0.5, 0.5], dtype=np.float32)
+    before, _ = policy.predict(observation, deterministic=True)
+    policy.load_from_vector(policy.parameters_to_vector() + 0.25)
+    assert (policy.predict(observation, deterministic=True)[0] != before).any()
+
+
+@pytest.mark.parametrize("kind", ["float64", "int64"])
+def test_a_policy_sees_the_same_in_numbers_of_any_type(kind: str) -> None:
+    policy, observation = quote_policy(), np.array([2, 1, 1])
+    expected, _ = policy.predict(observation.astype(np.float32), deterministic=True)
+    np.testing.assert_array_equal(policy.predict(observation.astype(kind), deterministic=True)[0], expected)
 
 
 def test_a_plain_actor_and_critic_see_observations_and_act_as_they_say() -> None:

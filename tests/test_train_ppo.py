@@ -4,11 +4,15 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box
 from stable_baselines3 import PPO
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from mmenv.envs import MarketMakingEnv, MarketMakingVecEnv
-from train.guard import LARGEST, Poisoned
+from train.guard import LARGEST, Poisoned, check
 from train.ppo import LeanPPO
 
 SETTINGS = {"n_steps": 10, "batch_size": 20, "n_epochs": 2, "device": "cpu", "seed": 3}
@@ -25,9 +29,9 @@ def both(**settings):
     return stock, lean
 
 
-def collect(model):
+def collect(model, callback=None):
     """One rollout, with the same noise for either."""
-    _, callback = model._setup_learn(40)
+    _, callback = model._setup_learn(40, callback)
     torch.manual_seed(7)
     callback.on_training_start({}, {})
     model.collect_rollouts(model.env, callback, model.rollout_buffer, model.n_steps)
@@ -139,6 +143,100 @@ def test_truncated_sessions_are_bootstrapped_like_stock():
     np.testing.assert_allclose(buffers[0].rewards, buffers[1].rewards, rtol=1e-5, atol=1e-5)
 
 
+class PlainEnv(gymnasium.Env):
+    """Random observations and the actions' sum as a reward, in numbers of any type."""
+
+    def __init__(self, seen="float32", acted="float32", shape=(2,)):
+        self.observation_space = Box(0, 50, (3,), np.dtype(seen))
+        self.action_space = Box(-2, 2, shape, np.dtype(acted))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._observation(), {}
+
+    def step(self, action):
+        assert action.shape == self.action_space.shape
+        return self._observation(), float(np.sum(action)), bool(self.np_random.random() < 0.1), False, {}
+
+    def _observation(self):
+        return self.np_random.uniform(0, 50, 3).astype(self.observation_space.dtype)
+
+
+@pytest.mark.parametrize(
+    "spaces",
+    [
+        *({"seen": kind} for kind in ("float64", "float16", "uint8", "int64")),
+        *({"acted": kind} for kind in ("float64", "float16", "int64")),
+        {"shape": (1,)},
+        {"shape": (2, 3)},
+    ],
+    ids=str,
+)
+def test_spaces_of_any_type_and_shape_are_played_as_in_stock_ppo(spaces):
+    """And computed in single precision, like there."""
+    models = [kind("MlpPolicy", DummyVecEnv([lambda: PlainEnv(**spaces)] * 4), **SETTINGS) for kind in (PPO, LeanPPO)]
+    buffers = [collect(model) for model in models]
+    for name in ("observations", "actions", "rewards", "values", "log_probs", "advantages"):
+        one, other = (getattr(buffer, name) for buffer in buffers)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5, err_msg=name)
+    lean = models[1]
+    rows, passes = lean._rollout(), lean._passes()
+    found = passes.evaluate(rows.observations, rows.actions)
+    numbers = [*lean._sample(passes), found.values, found.log_prob, found.noise, *found.acted, *found.valued]
+    assert {part.dtype for part in numbers} == {np.dtype("float32")}
+    lean.train()
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.RMSprop, torch.optim.AdamW])
+def test_another_optimizer_has_the_settings_that_stock_ppo_gives_it(optimizer):
+    stock, lean = both(policy_kwargs={"optimizer_class": optimizer})
+    assert lean.policy.optimizer.defaults == stock.policy.optimizer.defaults
+    lean.learn(40)
+
+
+class Scaled(FlattenExtractor):
+    def forward(self, observations):
+        return 0.1 * super().forward(observations)
+
+
+def test_frozen_layers_other_extractors_and_buffers_are_left_to_stock_ppo():
+    _, lean = both(policy_kwargs={"features_extractor_class": Scaled})
+    assert lean._passes() is None
+    _, lean = both(rollout_buffer_class=type("OwnBuffer", (RolloutBuffer,), {}))
+    assert lean._passes() is None
+    _, lean = both()
+    frozen = [*lean.policy.mlp_extractor.parameters()]
+    before = [weight.clone() for weight in frozen]
+    for weight in frozen:
+        weight.requires_grad = False
+    start = lean.policy.value_net.weight.clone()
+    lean.learn(40)
+    assert all(torch.equal(weight, old) for weight, old in zip(frozen, before, strict=True))
+    assert not torch.equal(lean.policy.value_net.weight, start)
+
+
+def test_weights_that_a_callback_replaces_before_a_rollout_play_it():
+    class Replaces(BaseCallback):
+        def _on_step(self):
+            return True
+
+        def _on_rollout_start(self):
+            policy = self.model.policy
+            policy.load_from_vector(policy.parameters_to_vector() + 0.1)
+
+    one, other = (collect(model, Replaces()) for model in both())
+    np.testing.assert_allclose(one.values, other.values, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(one.actions, other.actions, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_overflows_is_told_once():
+    """By `Poisoned`, not by warnings of numpy before it."""
+    model = LeanPPO("MlpPolicy", short_env(), learning_rate=30.0, **{**SETTINGS, "n_epochs": 20})
+    with pytest.raises(Poisoned, match="the gradient of a minibatch"):
+        model.learn(200)
+
+
 def test_a_callback_can_stop_it():
     model = LeanPPO("MlpPolicy", short_env(), **SETTINGS)
     model.learn(400, callback=lambda *_: model.num_timesteps < 100)
@@ -187,6 +285,20 @@ def test_poison_from_the_environment_stops_the_rollout(where, value):
         model.learn(400)
     assert model.num_timesteps <= 80
     assert all(torch.isfinite(weight).all() for weight in model.policy.parameters())
+
+
+def test_poison_at_the_end_of_one_session_is_told_by_its_number():
+    model = LeanPPO("MlpPolicy", short_env(), **SETTINGS)
+    model._setup_learn(40)
+    infos = [{}, {"terminal_observation": np.zeros(3)}, {"terminal_observation": np.full(3, np.nan)}, {}]
+    with pytest.raises(Poisoned, match="the terminal observation of environment 2 at step 5"):
+        model._check_terminal(infos, 5)
+
+
+def test_infinity_in_half_precision_is_poison():
+    with pytest.raises(Poisoned, match="environment 1"):
+        check("observation", np.array([1, np.inf], dtype=np.float16), 0, 0)
+    check("observation", np.full(2, np.finfo(np.float16).max), 0, 0)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])

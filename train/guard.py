@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-# The square of anything larger does not fit a 32-bit float.
-LARGEST = 1e18
+# The square of anything larger does not fit a 32-bit float. A 16-bit float is compared as one that holds the number.
+LARGEST = np.float64(1e18)
 
 
 class Poisoned(RuntimeError):

@@ -62,19 +62,21 @@ class Passes:
 
     @classmethod
     def of_mlp_policy(cls, policy: Any) -> Passes | None:
-        """Those of an `MlpPolicy` with tanh units; None if it is made of anything else, or not on the CPU."""
+        """Those of an `MlpPolicy` with tanh units; None if it is made of anything else, frozen, or not on the CPU."""
         if type(policy) is not ActorCriticPolicy or type(policy.action_dist) is not DiagGaussianDistribution:
             return None
         actor, critic = [*policy.mlp_extractor.policy_net], [*policy.mlp_extractor.value_net]
         kinds = [type(layer) for layer in [*actor, *critic]]
         if kinds != [nn.Linear, nn.Tanh] * (len(kinds) // 2) or len(actor) % 2:
             return None
-        if not isinstance(policy.features_extractor, FlattenExtractor) or policy.device.type != "cpu":
+        if type(policy.features_extractor) is not FlattenExtractor or policy.device.type != "cpu":
             return None
         parameters = [
             [weight for layer in layers for weight in layer.parameters()]
             for layers in ([*actor, policy.action_net], [*critic, policy.value_net])
         ]
+        if not all(weight.requires_grad for part in parameters for weight in part):
+            return None
         network = ActorCritic(*(Perceptron([weight.detach().numpy() for weight in part]) for part in parameters))
         return cls(network, parameters[0], parameters[1], policy.log_std)
 

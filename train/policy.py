@@ -17,7 +17,7 @@ from agents.ppo import Architecture, QuoteNetwork
 class QuotePolicy(ActorCriticPolicy):
     """Gaussian noise around the actions of a `QuoteNetwork`. The noise is set from outside, not learned.
 
-    The weights are torch's; the passes are those of `network`, which shares them.
+    The weights are torch's; the passes are those of `network`, which shares them. They carry no gradients for autograd.
 
     Args:
         args, kwargs: those of `ActorCriticPolicy`.
@@ -33,7 +33,6 @@ class QuotePolicy(ActorCriticPolicy):
         self.actor = _perceptron(shape.inputs, shape.hidden, shape.outputs, gain=0.01)
         self.critic = _perceptron(shape.inputs, shape.hidden, 1, gain=1.0)
         self.weights = dict(self.named_parameters())
-        self.network = QuoteNetwork(shape, {name: weight.detach().numpy() for name, weight in self.weights.items()})
         self.log_std = nn.Parameter(torch.zeros(shape.outputs), requires_grad=False)
         self.optimizer = self.optimizer_class(
             self.weights.values(),
@@ -41,14 +40,21 @@ class QuotePolicy(ActorCriticPolicy):
             **self.optimizer_kwargs,  # type: ignore[call-arg]
         )
 
+    @property
+    def network(self) -> QuoteNetwork:
+        """The network on the weights that are there now: a copy of a policy has its own."""
+        arrays = {name: weight.detach().numpy() for name, weight in self.weights.items()}
+        return QuoteNetwork(self.architecture, arrays)
+
     def get_distribution(self, obs: torch.Tensor) -> Distribution:  # type: ignore[override]
         """The distribution of actions."""
         assert isinstance(self.action_dist, DiagGaussianDistribution)
-        return self.action_dist.proba_distribution(torch.from_numpy(self.network.actions(obs.numpy())), self.log_std)
+        mean = torch.from_numpy(self.network.actions(obs.float().numpy()))
+        return self.action_dist.proba_distribution(mean, self.log_std)
 
     def predict_values(self, obs: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         """The critic's values, shape (batch, 1)."""
-        return torch.from_numpy(self.network.values(obs.numpy()))[:, None]
+        return torch.from_numpy(self.network.values(obs.float().numpy()))[:, None]
 
 
 def _perceptron(inputs: int, hidden: Sequence[int], outputs: int, gain: float) -> nn.Sequential:

@@ -58,17 +58,21 @@ class LeanPPO(PPO):
     That holds for `MlpPolicy` with its tanh networks, of any widths, on the CPU; with anything else it is stock PPO.
 
     Args:
-        args, kwargs: those of `stable_baselines3.PPO`. Adam runs fused unless `policy_kwargs` says otherwise.
+        args, kwargs: those of `stable_baselines3.PPO`.
+        policy_kwargs: likewise. Adam runs fused unless they have `optimizer_kwargs`.
 
     Raises:
         ValueError: observations that are not a flat Box, actions that are not a Box, or gSDE.
+        Poisoned: while learning, a number that is not finite, or absurdly large, came up.
     """
 
     _last_obs: np.ndarray
 
     def __init__(self, *args: Any, policy_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        fused = {"optimizer_kwargs": {"eps": 1e-5, "fused": True}}
-        super().__init__(*args, policy_kwargs=fused | (policy_kwargs or {}), **kwargs)  # type: ignore[misc]
+        settings = dict(policy_kwargs or {})
+        if settings.get("optimizer_class", torch.optim.Adam) is torch.optim.Adam:
+            settings.setdefault("optimizer_kwargs", {"eps": 1e-5, "fused": True})
+        super().__init__(*args, policy_kwargs=settings, **kwargs)  # type: ignore[misc]
 
     def _setup_model(self) -> None:
         flat = isinstance(self.observation_space, spaces.Box) and len(self.observation_space.shape) == 1
@@ -81,25 +85,26 @@ class LeanPPO(PPO):
 
     def _passes(self) -> Passes | None:
         """The policy's passes as arrays; None if it has none, and stock PPO is to do the work."""
-        return Passes.of_mlp_policy(self.policy)
+        return Passes.of_mlp_policy(self.policy) if type(self.rollout_buffer) is RolloutBuffer else None
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """Play `n_rollout_steps` steps in every session and fill the buffer; False if the callback stopped it."""
-        passes = self._passes()
-        if passes is None:
+        if self._passes() is None:
             return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
-        assert self._last_obs is not None
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         callback.on_rollout_start()
+        passes = self._passes()  # on the weights that the callback left
+        assert self._last_obs is not None
+        assert passes is not None
         low, high = self.action_space.low, self.action_space.high  # type: ignore[attr-defined]
-        noise = np.empty_like(rollout_buffer.actions)
+        noise = np.empty(rollout_buffer.actions.shape, dtype=np.float32)
         for step in range(n_rollout_steps):
             actions, noise[step] = self._sample(passes)
             check("action", actions, step, self.num_timesteps)
-            new_obs, rewards, dones, infos = env.step(actions.clip(low, high))
+            new_obs, rewards, dones, infos = env.step(actions.reshape(-1, *low.shape).clip(low, high))
             assert isinstance(new_obs, np.ndarray)
             check("reward", rewards, step, self.num_timesteps)
             check("observation", new_obs, step, self.num_timesteps)
@@ -128,9 +133,9 @@ class LeanPPO(PPO):
         return passes.sample(self._last_obs)
 
     def _check_terminal(self, infos: list[dict[str, Any]], step: int) -> None:
-        last = [info["terminal_observation"] for info in infos if info.get("terminal_observation") is not None]
-        if last:
-            check("terminal observation", np.stack(last), step, self.num_timesteps)
+        ends = [info.get("terminal_observation") for info in infos]
+        last = [seen if end is None else end for seen, end in zip(self._last_obs, ends, strict=True)]
+        check("terminal observation", np.stack(last), step, self.num_timesteps)
 
     def _bootstrap_truncated(self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]]) -> None:
         for i in np.flatnonzero(dones):
@@ -147,6 +152,7 @@ class LeanPPO(PPO):
         last_values = torch.from_numpy(passes.network.values(self._last_obs))
         buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
 
+    @np.errstate(over="ignore", invalid="ignore")  # what overflows ends in a gradient, and these are checked
     def train(self) -> None:
         """Update the policy from the rollout in the buffer."""
         passes = self._passes()
@@ -174,8 +180,10 @@ class LeanPPO(PPO):
         buffer = self.rollout_buffer
         count = buffer.rewards.size
         names = ("log_probs", "advantages", "returns", "values")
-        matrices = (buffer.observations.reshape(count, -1), buffer.actions.reshape(count, -1))
-        return Rows(*matrices, *(getattr(buffer, name).reshape(count) for name in names))
+        actions = buffer.actions.reshape(count, -1).astype(np.float32, copy=False)
+        return Rows(
+            buffer.observations.reshape(count, -1), actions, *(getattr(buffer, name).reshape(count) for name in names)
+        )
 
     def _gradient(self, passes: Passes, batch: Rows, clip_range: float) -> Told:
         """Leave the gradient of PPO's loss on a minibatch in `passes.gradient`."""
@@ -225,8 +233,7 @@ class LeanPPO(PPO):
 
     def _descend(self, gradient: np.ndarray) -> None:
         """One step of the optimiser along a gradient that is clipped first, in place."""
-        with np.errstate(over="ignore"):
-            norm = math.sqrt(gradient @ gradient)
+        norm = math.sqrt(gradient @ gradient)
         check_gradient(norm, self.num_timesteps)
         gradient *= min(1.0, self.max_grad_norm / (norm + 1e-6))
         self.policy.optimizer.step()
