@@ -49,7 +49,15 @@ def test_rollouts_are_those_of_stock_ppo():
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"ent_coef": 0.01, "clip_range_vf": 0.1}, {"normalize_advantage": False, "max_grad_norm": 0.01}]
+    "settings",
+    [
+        {},
+        {"ent_coef": 0.01, "clip_range_vf": 0.1},
+        {"normalize_advantage": False, "max_grad_norm": 0.01},
+        {"batch_size": 13},  # a last minibatch of one row, whose advantage cannot be normalised
+        {"target_kl": 1.35e-5, "n_epochs": 50},  # stops in the second epoch
+    ],
+    ids=str,
 )
 def test_updates_are_those_of_stock_ppo(monkeypatch, settings):
     """Same rollout, same order of minibatches: every weight after two epochs agrees to float tolerance."""
@@ -64,6 +72,7 @@ def test_updates_are_those_of_stock_ppo(monkeypatch, settings):
     before = {name: weight.clone() for name, weight in lean.policy.named_parameters()}
     stock.train()
     lean.train()
+    assert stock._n_updates == lean._n_updates == 2
     for (name, one), other in zip(stock.policy.named_parameters(), lean.policy.parameters(), strict=True):
         # Four steps of 3e-4 move weights by up to 1.2e-3; Adam enlarges rounding errors of tiny gradients.
         np.testing.assert_allclose(one.detach(), other.detach(), atol=3e-6, err_msg=name)

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-# The square of anything larger does not fit a 32-bit float. A 16-bit float is compared as one that holds the number.
+# The square of anything larger does not fit a 32-bit float. It is of 64
+# bits itself: compared with 16-bit floats, a plain number becomes one, which it does not fit either.
 LARGEST = np.float64(1e18)
 
 

@@ -2,8 +2,9 @@
 
 `LeanPPO` is a drop-in subclass: same constructor, same callbacks and logger, same loss and gradients. What it
 leaves out is bookkeeping: the passes of the networks and the gradient of the loss are written out on arrays
-(`train.passes`), values are computed once per rollout instead of at every step, infos are looked at only when a
-session ends, and a rollout is shuffled once per epoch instead of gathered per minibatch.
+(`train.passes`), values are computed once per rollout instead of at every step (so callbacks find none among the
+locals), infos are looked at only when a session ends, and a rollout is shuffled once per epoch instead of gathered
+per minibatch.
 """
 
 from __future__ import annotations
