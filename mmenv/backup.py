@@ -79,6 +79,10 @@ class Side:
         """P(fill), 0 where the side is not quoted."""
         return np.where(self.quoted, self.law.probability(depth), 0.0)
 
+    def certain(self, depth: np.ndarray) -> np.ndarray:
+        """Whether a quote fills for certain, to the last digit."""
+        return self.log_chances(depth)[1] == -np.inf
+
     def log_chances(self, depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """ln P(fill) and ln P(no fill), sides that are not quoted included."""
         fill, no_fill = self.law.log_chances(depth)
@@ -226,6 +230,13 @@ class Backup:
         apart = ~self._close(ask[0], ask[1], 100 * RESPONSE_TOLERANCE)
         if apart.any():
             bid[0, apart], ask[0, apart] = self._only(apart)._search(ask[0, apart], ask[1, apart])
+        if self.gamma > 0:
+            # However near, only one of the two may fill for certain, and a strong risk aversion sees that.
+            unlike = ~apart & (self.ask.certain(ask[0]) != self.ask.certain(ask[1]))
+            if unlike.any():
+                first, second = self._only(unlike).value(bid[:, unlike], ask[:, unlike])
+                bid[0, unlike] = np.where(second > first, bid[1, unlike], bid[0, unlike])
+                ask[0, unlike] = np.where(second > first, ask[1, unlike], ask[0, unlike])
         return bid[0], ask[0]
 
     def hedged(self, at: np.ndarray) -> Backup:

@@ -118,6 +118,15 @@ def test_a_fill_on_one_side_alone_that_would_ruin_us_is_never_risked() -> None:
         assert optimum == pytest.approx(2 * math.log(arrivals) / decay, rel=1e-12)
 
 
+@pytest.mark.parametrize("gamma", np.exp([20.0, 27.0, 34.0, 40.0]))
+def test_a_certain_fill_is_found_however_near_the_next_best_quote_is(gamma: float) -> None:
+    # Only a depth of 0 fills for certain; the best quote that does not is ln(1 + gamma / k) / gamma away from it.
+    market = Market(volatility=1e3, steps=1, arrival_rate=1.0, depth_decay=0.1, max_inventory=1, min_depth=0.0)
+    solution = solve(market, ExponentialUtility(gamma))
+    assert solution.optimum == 0.0
+    assert solution.quotes.bid_depth[0, 0, 1] == solution.quotes.ask_depth[0, 0, 1] == 0.0
+
+
 @pytest.mark.parametrize("gamma", [0.0, 1e-9, 0.01, 1.0])
 @pytest.mark.parametrize("law", LAWS)
 def test_evaluation_agrees_with_the_plain_recursion(law: str, gamma: float) -> None:
