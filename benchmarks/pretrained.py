@@ -4,8 +4,8 @@
 
 The agent that is shipped is that of the first seed, whatever the others reach; they only tell how far seeds differ.
 Runs that are there are continued, finished ones kept; `--cards` trains nothing and takes what is finished.
-Needs the extras train and report; four to fifteen minutes of one core for each agent and seed, as `seconds` in the
-last rows of their progress.csv say.
+Needs the extras train and report; about two minutes of one core for each agent and seed, as `seconds` in the last
+rows of their progress.csv say.
 """
 
 from __future__ import annotations

@@ -232,7 +232,8 @@ class Backup:
             bid[0, apart], ask[0, apart] = self._only(apart)._search(ask[0, apart], ask[1, apart])
         if self.gamma > 0:
             # However near, only one of the two may fill for certain, and a strong risk aversion sees that.
-            unlike = ~apart & (self.ask.certain(ask[0]) != self.ask.certain(ask[1]))
+            bids, asks = self.bid.certain(bid), self.ask.certain(ask)
+            unlike = ~apart & ((bids[0] != bids[1]) | (asks[0] != asks[1]))
             if unlike.any():
                 first, second = self._only(unlike).value(bid[:, unlike], ask[:, unlike])
                 bid[0, unlike] = np.where(second > first, bid[1, unlike], bid[0, unlike])
